@@ -1,0 +1,59 @@
+"""The tree of a spec before it has types: plain values that remember where they were written."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dllm_run.specs.errors import Mark
+
+Scalar = str | int | float | bool | None
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A scalar, a map or a list with the place of its value and, inside a map, of its key. Never changed, only replaced."""
+
+    value: "Scalar | dict[str, Node] | list[Node]"
+    mark: Mark
+    key_mark: Mark | None = None
+
+    def plain(self) -> Any:
+        """The bare value, without marks."""
+        if isinstance(self.value, dict):
+            return {key: child.plain() for key, child in self.value.items()}
+        if isinstance(self.value, list):
+            return [child.plain() for child in self.value]
+        return self.value
+
+    def get(self, path: Path) -> "Node | None":
+        """The node at `path` below this one, or None."""
+        node: Node = self
+        for part in path:
+            if isinstance(node.value, dict) and isinstance(part, str) and part in node.value:
+                node = node.value[part]
+            elif isinstance(node.value, list) and isinstance(part, int) and 0 <= part < len(node.value):
+                node = node.value[part]
+            else:
+                return None
+        return node
+
+    def nearest(self, path: Path) -> "Node":
+        """The deepest node that exists on the way to `path`."""
+        node: Node = self
+        for length in range(1, len(path) + 1):
+            found = self.get(path[:length])
+            if found is None:
+                break
+            node = found
+        return node
+
+    def walk(self, path: Path = ()) -> Iterator[tuple[Path, "Node"]]:
+        """Every node with its path, this one first."""
+        yield path, self
+        if isinstance(self.value, dict):
+            for key, child in self.value.items():
+                yield from child.walk((*path, key))
+        elif isinstance(self.value, list):
+            for index, child in enumerate(self.value):
+                yield from child.walk((*path, index))

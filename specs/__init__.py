@@ -1,0 +1,1 @@
+"""The language of dllm-run: vocabulary, plan, store layout and errors. Standard library only."""

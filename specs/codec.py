@@ -1,0 +1,141 @@
+"""Between vocabulary objects and plain JSON values, both ways, by the types that the classes declare."""
+
+import dataclasses
+import math
+import re
+from typing import Any, TypeVar
+
+from .field import FieldInfo, Leaf, Shape, fields_of
+from .quantity import FRACTION, Quantity
+from .reference import Reference
+from .word import Word, is_family, members
+
+T = TypeVar("T")
+
+
+class DecodeError(ValueError):
+    """A value that does not fit its class. The reader of a spec gets the full list from the schema instead."""
+
+    def __init__(self, path: tuple[str | int, ...], message: str) -> None:
+        super().__init__(f"{'.'.join(map(str, path)) or 'value'}: {message}")
+        self.path = path
+
+
+def decode(cls: type[T], value: Any, path: tuple[str | int, ...] = ()) -> T:
+    """Build `cls` from plain data; numbers are coerced to the declared type. Raises DecodeError at the first misfit."""
+    if not isinstance(value, dict):
+        raise DecodeError(path, f"{value!r} is not a map")
+    target: type = cls
+    if issubclass(cls, Word):
+        tag = cls.tag
+        named = value.get(tag)
+        if is_family(cls):
+            choices = members(cls)
+            if named not in choices:
+                raise DecodeError((*path, tag), f"{named!r} is not one of {list(choices)}")
+            target = choices[named]
+        elif named != cls.word:
+            raise DecodeError((*path, tag), f"{named!r} is not {cls.word!r}")
+        value = {key: item for key, item in value.items() if key != tag}
+    arguments: dict[str, Any] = {}
+    fields = fields_of(target)
+    known = {info.key for info in fields}
+    for key in value:
+        if key not in known:
+            raise DecodeError((*path, key), "unknown key")
+    for info in fields:
+        if info.key in value:
+            arguments[info.name] = _value(info.shape, info.leaf, value[info.key], (*path, info.key))
+        elif info.required:
+            raise DecodeError((*path, info.key), "is missing")
+    return target(**arguments)
+
+
+def _value(shape: Shape, leaf: Leaf, value: Any, path: tuple[str | int, ...]) -> Any:
+    if shape.free:
+        return value
+    if value is None:
+        if shape.nullable:
+            return None
+        raise DecodeError(path, "must not be null")
+    if isinstance(value, dict):
+        if shape.edge and set(value) == {"stage", "output"}:
+            return Reference(value["stage"], value["output"])
+        if shape.cls is not None:
+            return decode(shape.cls, value, path)
+        if shape.values is not None:
+            return {key: _value(shape.values, leaf, item, (*path, key)) for key, item in value.items()}
+        raise DecodeError(path, "a map is not allowed here")
+    if isinstance(value, (list, tuple)):
+        if shape.items is None:
+            raise DecodeError(path, "a list is not allowed here")
+        return tuple(_value(shape.items, leaf, item, (*path, index)) for index, item in enumerate(value))
+    if shape.edge and isinstance(value, str) and Reference.matches(value):
+        return Reference.parse(value)
+    return _scalar(shape, leaf, value, path)
+
+
+def _scalar(shape: Shape, leaf: Leaf, value: Any, path: tuple[str | int, ...]) -> Any:
+    for kind in shape.scalars:
+        if kind is Quantity and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            try:
+                quantity = Quantity.parse(value)
+            except ValueError as error:
+                raise DecodeError(path, str(error)) from None
+            if quantity.unit not in leaf.units:
+                raise DecodeError(path, f"unit {quantity.unit!r} is not one of {list(leaf.units)}")
+            if quantity.unit == FRACTION:
+                _bounds(leaf, quantity.amount, path)
+            return quantity
+        if kind is bool and isinstance(value, bool):
+            return value
+        if kind is int and not isinstance(value, bool) and isinstance(value, (int, float)) and value == math.floor(value):
+            _bounds(leaf, int(value), path)
+            return int(value)
+        if kind is float and not isinstance(value, bool) and isinstance(value, (int, float)):
+            _bounds(leaf, float(value), path)
+            return float(value)
+        if kind is str and isinstance(value, str):
+            _bounds(leaf, value, path)
+            return value
+    raise DecodeError(path, f"{value!r} has the wrong type")
+
+
+def _bounds(leaf: Leaf, value: str | int | float, path: tuple[str | int, ...]) -> None:
+    if leaf.choices and value not in leaf.choices:
+        raise DecodeError(path, f"{value!r} is not one of {list(leaf.choices)}")
+    if isinstance(value, str):
+        if leaf.pattern is not None and re.search(leaf.pattern, value) is None:
+            raise DecodeError(path, f"{value!r} does not match {leaf.pattern}")
+        return
+    if (
+        not math.isfinite(value)
+        or (leaf.minimum is not None and value < leaf.minimum)
+        or (leaf.maximum is not None and value > leaf.maximum)
+        or (leaf.above is not None and value <= leaf.above)
+        or (leaf.below is not None and value >= leaf.below)
+    ):
+        raise DecodeError(path, f"{value} is out of bounds")
+
+
+def encode(value: Any) -> Any:
+    """Plain JSON data that `decode` reads back to an equal object."""
+    if isinstance(value, Quantity):
+        return value.text()
+    if isinstance(value, Reference):
+        return {"stage": value.stage, "output": value.output}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        out = {info.key: encode(getattr(value, info.name)) for info in fields_of(type(value))}
+        if isinstance(value, Word):
+            out[value.tag] = value.word
+        return out
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {key: encode(item) for key, item in value.items()}
+    return value
+
+
+def default_of(info: FieldInfo) -> Any:
+    """The default of a field as plain JSON data."""
+    return encode(info.default)

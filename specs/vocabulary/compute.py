@@ -1,0 +1,32 @@
+"""Devices, precision and threads of a stage."""
+
+from dataclasses import dataclass, replace
+
+from dllm_run.specs.effect import Effect
+from dllm_run.specs.field import leaf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compute:
+    """What a stage computes on, and in which precision."""
+
+    device: str | None = leaf(
+        "Where tensors live; null: cuda where GPUs are declared, else cpu.", default=None, choices=("cpu", "cuda"), effect=Effect.NUMERICS
+    )
+    gpus_per_node: int = leaf("GPUs of a node.", default=0, minimum=0, maximum=1, effect=Effect.NUMERICS)
+    precision: str = leaf("Precision of matrix products; weights stay in fp32.", default="fp32", choices=("fp32", "bf16"))
+    threads: int | None = leaf(
+        "CPU threads of a process; null: all cores of the machine, the same again when a run continues.",
+        default=None,
+        minimum=1,
+        effect=Effect.NUMERICS,
+    )
+    attention_kernel: str = leaf("Implementation of attention.", default="sdpa", choices=("sdpa", "eager"), effect=Effect.NUMERICS)
+    gradient_checkpointing: bool = leaf("Recompute activations in the backward pass to save memory.", default=False, effect=Effect.NUMERICS)
+    deterministic: bool = leaf(
+        "Refuse kernels that may round differently from run to run; on a CPU none do.", default=False, effect=Effect.NUMERICS
+    )
+
+    def completed(self) -> "Compute":
+        """With the device decided."""
+        return replace(self, device=self.device or ("cuda" if self.gpus_per_node else "cpu"))

@@ -1,0 +1,55 @@
+"""Data sets: where rows come from, which are held out, and how they become sequences."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dllm_run.specs.field import leaf
+from dllm_run.specs.quantity import Quantity
+
+from .generators import Generator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Exactly one of `path` and `generate`."""
+
+    shorthand: ClassVar[str] = "path"
+
+    path: str | None = leaf(
+        "A .txt, .jsonl, .json, .csv or .parquet file, a glob of them, or package:NAME/file (in a Python module: the texts of its literals).",
+        default=None,
+        example="package:pydoc_data/topics",
+    )
+    generate: Generator | None = leaf("A computed data set.", default=None, example="sudoku")
+    limit: int | None = leaf("Rows taken from this source; null: all.", unit="rows", default=None, minimum=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Names of the columns that are read from tables."""
+
+    text: str = leaf("Column of plain text, for pre-training.", default="text")
+    prompt: str = leaf("Column of the prompt, for fine-tuning.", default="prompt")
+    response: str = leaf("Column of the response, for fine-tuning.", default="response")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """A data set; a stage that names one is preceded by a stage that prepares it."""
+
+    sources: tuple[Source, ...] = leaf("Where rows come from; a list is concatenated.")
+    holdout: Quantity | None = leaf(
+        "Rows kept away from training, chosen first: `500 rows` or a fraction.",
+        default=None,
+        units=("rows", "fraction"),
+        above=0,
+        below=1,
+    )
+    limit: int | None = leaf("Training rows kept, after the hold-out has left; null: all.", unit="rows", default=None, minimum=1)
+    max_length: int = leaf("Longest sequence.", unit="tokens", default=1024, minimum=2)
+    truncation: str = leaf(
+        "What happens to longer rows: cut on the right, or dropped.", default="right", choices=("right", "drop")
+    )
+    packing: bool = leaf("Join texts, an end-of-text token after each, and cut them into full sequences.", default=False)
+    columns: Columns = leaf("Names of columns in tables.", factory=Columns)
+    seed: int = leaf("Chooses the hold-out and the order of rows.", default=0, minimum=0)

@@ -1,0 +1,10 @@
+"""Generators: data sets that are computed, not read."""
+
+from dataclasses import dataclass
+
+from dllm_run.specs.word import Word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generator(Word):
+    """Base of the generators."""

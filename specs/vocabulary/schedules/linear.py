@@ -1,0 +1,13 @@
+"""The linear schedule, alpha(t) = 1 - t."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from . import Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linear(Schedule):
+    """alpha(t) = 1 - t: the mask rate is t itself (LLaDA, MDLM)."""
+
+    word: ClassVar[str] = "linear"

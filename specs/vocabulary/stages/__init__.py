@@ -1,0 +1,38 @@
+"""Kinds of stages: the nodes of an experiment."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+from dllm_run.specs.effect import Effect
+from dllm_run.specs.field import leaf
+from dllm_run.specs.word import Word
+
+from ..compute import Compute
+from ..launchers import Launch
+from ..launchers.local import Local
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage(Word):
+    """Base of the kinds: what every stage has."""
+
+    tag: ClassVar[str] = "kind"
+    shorthand: ClassVar[str] = "kind"
+    outputs: ClassVar[tuple[str, ...]] = ()
+    """Names of the outputs; the first is the principal one, which `${stages.X}` means."""
+    inherits_model: ClassVar[bool] = False
+    """Whether the model at the top of the spec is this stage's default."""
+    data_format: ClassVar[str | None] = None
+    """How this stage's own data are read; None: as the model's training data were."""
+
+    seed: int | None = leaf("Seed of this stage; null: the root's, where random numbers are drawn.", default=None, minimum=0)
+    compute: Compute = leaf("What differs from the compute at the top.", factory=Compute)
+    launch: Launch = leaf("What differs from the launch at the top.", factory=Local, effect=Effect.NONE)
+
+    def draws_random_numbers(self) -> bool:
+        """Whether the seed enters the identity of this stage."""
+        return False
+
+    def completed(self) -> Self:
+        """With everything solved that follows from other fields."""
+        return replace(self, compute=self.compute.completed())

@@ -1,0 +1,25 @@
+"""Preparing a data set."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dllm_run.specs.field import leaf
+from dllm_run.specs.reference import Reference
+
+from ..data import Data
+from ..tokenizers import Tokenizer
+from . import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataStage(Stage):
+    """Read, split, tokenise and store a data set, on the CPU. Output: `data`."""
+
+    word: ClassVar[str] = "data"
+    outputs: ClassVar[tuple[str, ...]] = ("data",)
+
+    data: Data = leaf("The data set.")
+    format: str = leaf("How rows are read.", default="text", choices=("text", "pairs"))
+    tokenizer: Tokenizer | Reference | str = leaf(
+        "The tokenizer: a word, a tokenizer stage, or the folder of a model that brings one."
+    )

@@ -1,0 +1,21 @@
+"""Training a tokenizer."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dllm_run.specs.field import leaf
+
+from ..data import Data
+from . import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerStage(Stage):
+    """Train a tokenizer on the training rows of a data set. Output: `tokenizer`."""
+
+    word: ClassVar[str] = "tokenizer"
+    outputs: ClassVar[tuple[str, ...]] = ("tokenizer",)
+
+    type: str = leaf("Kind of tokenizer: byte-level byte-pair encoding.", default="bpe", choices=("bpe",))
+    vocab_size: int = leaf("Tokens, with the special ones.", unit="tokens", minimum=300)
+    data: Data = leaf("The data set whose training rows are read.")

@@ -1,0 +1,16 @@
+"""Tasks that come with dllm-run and need no network; all other names are lm-eval's."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dllm_run.specs.word import Word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltInTask(Word):
+    """Base of the built-in tasks; the class attributes say what the evaluation must give."""
+
+    tag: ClassVar[str] = "name"
+    shorthand: ClassVar[str] = "name"
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Fields of the evaluation that must be given."""
