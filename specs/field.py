@@ -31,6 +31,10 @@ class Leaf:
     alias: str | None = None
     """The word in YAML where it is a keyword in Python."""
     example: str | None = None
+    output: str | None = None
+    """For edges: the kind of output that may stand here."""
+    locates: str | None = None
+    """`data` or `model`: a text here says where an input is, and its content counts instead of the text."""
 
 
 def leaf(meaning: str, *, default: Any = MISSING, factory: Callable[[], Any] | None = None, **rest: Any) -> Any:

@@ -1,9 +1,11 @@
 """Data sets: where rows come from, which are held out, and how they become sequences."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from dllm_run.specs.field import leaf
+from dllm_run.specs.problem import Problem
 from dllm_run.specs.quantity import Quantity
 
 from .generators import Generator
@@ -19,9 +21,17 @@ class Source:
         "A .txt, .jsonl, .json, .csv or .parquet file, a glob of them, or package:NAME/file (in a Python module: the texts of its literals).",
         default=None,
         example="package:pydoc_data/topics",
+        locates="data",
     )
     generate: Generator | None = leaf("A computed data set.", default=None, example="sudoku")
     limit: int | None = leaf("Rows taken from this source; null: all.", unit="rows", default=None, minimum=1)
+
+    def problems(self) -> Iterator[Problem]:
+        """What is no source."""
+        if (self.path is None) == (self.generate is None):
+            which = "neither" if self.path is None else "both"
+            label = "give exactly one: `path: ./texts.jsonl`, or `generate: sudoku`"
+            yield Problem(code="E301", message=f"a source has {which} of `path` and `generate`", label=label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +63,10 @@ class Data:
     packing: bool = leaf("Join texts, an end-of-text token after each, and cut them into full sequences.", default=False)
     columns: Columns = leaf("Names of columns in tables.", factory=Columns)
     seed: int = leaf("Chooses the hold-out and the order of rows.", default=0, minimum=0)
+
+    def problems(self) -> Iterator[Problem]:
+        """What holds no rows."""
+        if not self.sources:
+            yield Problem(code="E106", message="a data set without sources has no rows", path=("sources",), label="name at least one")
+        if self.holdout is not None and self.holdout.amount <= 0:
+            yield Problem(code="E106", message="an empty hold-out", path=("holdout",), label="leave it out, or `500 rows`, or 0.05")

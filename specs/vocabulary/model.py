@@ -1,9 +1,11 @@
 """The model of a stage: weights from somewhere, or a fresh architecture."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from dllm_run.specs.field import leaf
+from dllm_run.specs.problem import Problem, nearest_divisors
 from dllm_run.specs.reference import Reference
 
 from .families import Scratch
@@ -21,10 +23,12 @@ class Model:
         default=None,
         alias="from",
         example="./my-model",
+        output="model",
+        locates="model",
     )
     scratch: Scratch | None = leaf("A fresh architecture with random weights.", default=None)
     tokenizer: Tokenizer | Reference | None = leaf(
-        "Tokenizer; null: the one beside the weights.", default=None, example="bytes"
+        "Tokenizer; null: the one beside the weights.", default=None, example="bytes", output="tokenizer"
     )
     attention: str = leaf("Which positions a token sees.", default="bidirectional", choices=("bidirectional",))
     logit_shift: int = leaf(
@@ -42,3 +46,28 @@ class Model:
         heads = scratch.heads or max(1, scratch.width // 64)
         mlp = scratch.mlp or max(32, scratch.width * 8 // 3 // 32 * 32)
         return replace(self, scratch=replace(scratch, heads=heads, mlp=mlp))
+
+    def problems(self) -> Iterator[Problem]:
+        """What cannot be built."""
+        if (self.from_ is None) == (self.scratch is None):
+            which = "neither" if self.from_ is None else "both"
+            label = "give exactly one: `from: ./folder`, or `scratch: {family: llama, layers: 4, width: 256}`"
+            yield Problem(code="E301", message=f"a model has {which} of `from` and `scratch`", label=label)
+        if self.scratch is None:
+            return
+        if self.tokenizer is None:
+            label = "name one: `tokenizer: bytes`, or ${stages.X} of a tokenizer stage"
+            yield Problem(code="E302", message="a model from scratch brings no tokenizer", label=label)
+        heads = self.scratch.heads or max(1, self.scratch.width // 64)
+        if self.scratch.width % heads:
+            legal = nearest_divisors(self.scratch.width, heads)
+            yield Problem(
+                code="E310",
+                message=f"{heads} heads do not divide a width of {self.scratch.width}",
+                path=("scratch", "heads" if self.scratch.heads else "width"),
+                notes=(f"nearest legal: heads {' or '.join(map(str, legal))}",),
+                fix=(("scratch", "heads"), legal[0]),
+            )
+        elif self.scratch.width // heads % 2:
+            message = f"a head of {self.scratch.width // heads} dimensions is odd, rotary positions need an even one"
+            yield Problem(code="E310", message=message, path=("scratch", "width"))

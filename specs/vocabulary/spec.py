@@ -1,10 +1,13 @@
 """The spec: everything that may stand at the top of the file."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
+from dllm_run.specs.problem import Problem
 
 from .compute import Compute
 from .data import Data
@@ -36,3 +39,12 @@ class Spec:
     sweep: Sweep | None = leaf("Many points from one spec.", default=None)
     compute: Compute = leaf("Devices and precision of all stages.", factory=Compute)
     launch: Launch = leaf("Where stages run.", factory=Local, effect=Effect.NONE)
+
+    def problems(self) -> Iterator[Problem]:
+        """Names that references could not spell."""
+        if not self.stages:
+            yield Problem(code="E106", message="a spec without stages does nothing", path=("stages",), label="add one")
+        for name in self.stages:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                label = "letters, digits, - and _"
+                yield Problem(code="E103", message=f"{name!r} cannot name a stage", path=("stages", name), label=label)

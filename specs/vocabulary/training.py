@@ -1,12 +1,14 @@
 """What training stages have in common: batch, optimizer, duration, evaluation on the way, checkpoints."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.leaves import Path
-from dllm_run.specs.quantity import Quantity
+from dllm_run.specs.problem import Problem, nearest_divisors, nearest_multiples
+from dllm_run.specs.quantity import FRACTION, Quantity
 from dllm_run.specs.reference import Reference
 
 from .data import Data
@@ -29,6 +31,23 @@ class Batch:
         minimum=1,
         effect=Effect.NUMERICS,
     )
+
+    def problems(self) -> Iterator[Problem]:
+        """A batch that is no whole number of micro batches."""
+        if self.micro is not None and self.global_ % self.micro:
+            micros = nearest_divisors(self.global_, self.micro)
+            wholes = nearest_multiples(self.micro, self.global_)
+            yield Problem(
+                code="E311",
+                message="the batch does not divide",
+                path=("global",),
+                notes=(
+                    f"{self.global_} = micro {self.micro} x accumulation has no whole accumulation",
+                    f"nearest legal: micro {' or '.join(map(str, micros))}, or global {' or '.join(map(str, wholes))}",
+                ),
+                fix=(("micro",), micros[0]),
+                related=((("micro",), "the micro batch"),),
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +108,7 @@ class Training(Stage):
     """How the rows of this stage's data are read: `text`, or `pairs` of prompt and response."""
 
     model: Model = leaf("The model that is trained.")
-    data: Data | Reference = leaf("The data set: ${data.NAME}, a map, or the data stage ${stages.X}.")
+    data: Data | Reference = leaf("The data set: ${data.NAME}, a map, or the data stage ${stages.X}.", output="data")
     objective: Objective = leaf("What is minimised.")
     batch: Batch = leaf("Rows of a step.")
     optimizer: Optimizer = leaf("AdamW and its learning rate.")
@@ -107,3 +126,51 @@ class Training(Stage):
     def completed(self) -> "Training":
         batch = replace(self.batch, micro=self.batch.micro or self.batch.global_)
         return replace(self, model=self.model.completed(), batch=batch, compute=self.compute.completed())
+
+    def problems(self) -> Iterator[Problem]:
+        """What would not train, or never happen while training."""
+        if self.duration.amount <= 0:
+            yield Problem(code="E106", message="a training of no steps", path=("duration",), label="at least `1 steps`")
+        yield from self._events()
+        if isinstance(self.data, Data):
+            positions = self.model.scratch.positions if self.model.scratch is not None else None
+            if positions is not None and self.data.max_length > positions:
+                yield Problem(
+                    code="E315",
+                    message=f"sequences of {self.data.max_length} tokens do not fit a model of {positions} positions",
+                    path=("data", "max_length"),
+                    fix=(("data", "max_length"), positions),
+                    related=((("model", "scratch"), f"positions: {positions}"),),
+                )
+            if self.evaluate is not None and self.data.holdout is None:
+                yield Problem(
+                    code="E314",
+                    message="evaluation needs rows that training does not see",
+                    path=("evaluate",),
+                    label="the data set has no `holdout`",
+                    fix=(("data", "holdout"), 0.05),
+                )
+
+    def _events(self) -> Iterator[Problem]:
+        if self.duration.unit != "steps":
+            return
+        total = round(self.duration.amount)
+        warmup = self.optimizer.warmup
+        if warmup.unit != FRACTION and warmup.amount > total:
+            yield Problem(
+                code="E312",
+                message=f"a warm-up of {warmup.amount:g} steps is longer than the run",
+                path=("optimizer", "warmup"),
+                fix=(("optimizer", "warmup"), 0.1),
+                related=((("duration",), f"{total} steps"),),
+            )
+        for name, every in (("evaluate", self.evaluate and self.evaluate.every), ("checkpoint", self.checkpoint.every)):
+            if every is not None and every.unit != FRACTION and every.amount > total:
+                yield Problem(
+                    code="E313",
+                    message=f"{name} every {every.amount:g} steps never happens",
+                    path=(name, "every"),
+                    fix=((name, "every"), f"{max(1, total // 10)} steps"),
+                    related=((("duration",), f"the run has {total} steps"),),
+                    severity="error" if name == "evaluate" else "warning",
+                )

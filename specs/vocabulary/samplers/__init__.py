@@ -1,7 +1,9 @@
 """Samplers: how masked positions are filled in."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+from dllm_run.specs.problem import Problem
 from dllm_run.specs.word import Word
 
 
@@ -12,3 +14,15 @@ class Sampler(Word):
     def draws_random_numbers(self) -> bool:
         """Whether two seeds can give two results."""
         return True
+
+    def problems_for(self, tokens: int) -> Iterator[Problem]:
+        """What does not work out when `tokens` tokens are generated; paths are the sampler's own."""
+        yield from ()
+
+
+def sampler_problems(sampler: Sampler, tokens: int) -> Iterator[Problem]:
+    """The same, with paths as the stage that holds the sampler has them, and the stage's length beside."""
+    for problem in sampler.problems_for(tokens):
+        fix = None if problem.fix is None else (("sampler", *problem.fix[0]), problem.fix[1])
+        related = ((("max_new_tokens",), f"{tokens} tokens"),)
+        yield replace(problem, path=("sampler", *problem.path), fix=fix, related=related)

@@ -1,9 +1,11 @@
 """LLaDA's sampler: per block, commit an even quota of the most confident tokens each step."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from dllm_run.specs.field import leaf
+from dllm_run.specs.problem import Problem, nearest_divisors, nearest_multiples
 
 from . import Sampler
 
@@ -29,3 +31,36 @@ class Llada(Sampler):
 
     def draws_random_numbers(self) -> bool:
         return self.temperature > 0 or self.remasking == "random"
+
+    def problems_for(self, tokens: int) -> Iterator[Problem]:
+        block = self.block_size or tokens
+        if tokens % block:
+            legal = nearest_divisors(tokens, block)
+            yield Problem(
+                code="E316",
+                message=f"blocks of {block} tokens do not fill {tokens} tokens",
+                path=("block_size",),
+                notes=(f"nearest legal: block_size {' or '.join(map(str, legal))}",),
+                fix=(("block_size",), legal[0]),
+            )
+            return
+        blocks = tokens // block
+        if self.steps is None:
+            return
+        if self.steps % blocks:
+            legal = nearest_multiples(blocks, self.steps)
+            yield Problem(
+                code="E317",
+                message=f"{self.steps} steps cannot be shared evenly by {blocks} blocks",
+                path=("steps",),
+                notes=(f"nearest legal: steps {' or '.join(map(str, legal))}",),
+                fix=(("steps",), legal[0]),
+            )
+        elif self.steps > tokens:
+            yield Problem(
+                code="W316",
+                severity="warning",
+                message=f"{self.steps} steps for {tokens} tokens: every step commits at least one token",
+                path=("steps",),
+                label=f"the same as {tokens}",
+            )

@@ -21,5 +21,5 @@ class DataStage(Stage):
     data: Data = leaf("The data set.")
     format: str = leaf("How rows are read.", default="text", choices=("text", "pairs"))
     tokenizer: Tokenizer | Reference | str = leaf(
-        "The tokenizer: a word, a tokenizer stage, or the folder of a model that brings one."
+        "The tokenizer: a word, a tokenizer stage, or the folder of a model that brings one.", output="tokenizer", locates="model"
     )

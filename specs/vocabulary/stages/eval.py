@@ -1,15 +1,19 @@
 """Evaluation."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
+from dllm_run.specs.problem import Problem
 from dllm_run.specs.reference import Reference
+from dllm_run.specs.word import members
 
 from ..data import Data
 from ..model import Model
-from ..samplers import Sampler
+from ..samplers import Sampler, sampler_problems
+from ..tasks import BuiltInTask
 from . import Stage
 
 
@@ -19,7 +23,7 @@ class Task:
 
     shorthand: ClassVar[str] = "name"
 
-    name: str = leaf("Built-in task, lm-eval task, or a task file (./NAME.yaml).", example="held_out_text")
+    name: str = leaf("Built-in task, lm-eval task, or a task file (./NAME.yaml).", example="held_out_text", locates="task")
     num_fewshot: int | None = leaf("Solved examples before each question; null: the stage's.", default=None, minimum=0)
     limit: int | None = leaf("Questions asked; null: the stage's.", default=None, minimum=1)
 
@@ -42,9 +46,9 @@ class Eval(Stage):
     outputs: ClassVar[tuple[str, ...]] = ("results",)
     inherits_model: ClassVar[bool] = True
 
-    model: Model | Reference = leaf("The model that is evaluated.")
+    model: Model | Reference = leaf("The model that is evaluated.", output="model")
     tasks: tuple[Task, ...] = leaf("What is asked.")
-    data: Data | Reference | None = leaf("Data set whose hold-out the built-in tasks read.", default=None)
+    data: Data | Reference | None = leaf("Data set whose hold-out the built-in tasks read.", default=None, output="data")
     sampler: Sampler | None = leaf("How answers are generated; null: no task generates.", default=None)
     max_new_tokens: int = leaf("Longest answer.", unit="tokens", default=128, minimum=1)
     likelihood: Likelihood | None = leaf("How likelihoods are estimated; null: no task asks for one.", default=None)
@@ -58,3 +62,33 @@ class Eval(Stage):
     def completed(self) -> "Eval":
         model = self.model if isinstance(self.model, Reference) else self.model.completed()
         return replace(self, model=model, compute=self.compute.completed())
+
+    def problems(self) -> Iterator[Problem]:
+        """Tasks that lack what they need."""
+        if not self.tasks:
+            yield Problem(code="E106", message="an evaluation without tasks", path=("tasks",), label="name at least one")
+        seen: set[str] = set()
+        for index, task in enumerate(self.tasks):
+            if task.name in seen:
+                yield Problem(code="E321", message=f"task {task.name!r} stands here twice", path=("tasks", str(index)))
+            seen.add(task.name)
+            built_in = members(BuiltInTask).get(task.name)
+            needs = built_in.needs if built_in is not None and issubclass(built_in, BuiltInTask) else ()
+            for need in needs:
+                if getattr(self, need) is None:
+                    message = f"task {task.name!r} needs `{need}`"
+                    yield Problem(code="E320", message=message, path=("tasks", str(index)), label=_EXAMPLES[need])
+        if self.likelihood is None and self.sampler is None:
+            yield Problem(code="E320", message="an evaluation needs `likelihood`, `sampler`, or both", label=_EXAMPLES["likelihood"])
+        if isinstance(self.data, Data) and self.data.holdout is None:
+            message = "tasks read the rows that training does not see, and the data set has no `holdout`"
+            yield Problem(code="E314", message=message, path=("data",), fix=(("data", "holdout"), 0.05))
+        if self.sampler is not None and any(task.name not in members(BuiltInTask) for task in self.tasks):
+            yield from sampler_problems(self.sampler, self.max_new_tokens)
+
+
+_EXAMPLES = {
+    "data": "data: ${data.NAME}, with a holdout",
+    "sampler": "sampler: llada",
+    "likelihood": "likelihood: {estimator: elbo, samples: 32}",
+}

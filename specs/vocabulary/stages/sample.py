@@ -1,15 +1,17 @@
 """Sampling."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
+from dllm_run.specs.problem import Problem
 from dllm_run.specs.reference import Reference
 
 from ..data import Data
 from ..model import Model
-from ..samplers import Sampler
+from ..samplers import Sampler, sampler_problems
 from . import Stage
 
 
@@ -25,7 +27,7 @@ class Spans:
 class HeldOut:
     """Held-out rows with masked spans, to be restored."""
 
-    data: Data | Reference = leaf("Data set whose hold-out is shown.")
+    data: Data | Reference = leaf("Data set whose hold-out is shown.", output="data")
     limit: int = leaf("Rows.", unit="rows", default=4, minimum=1)
     length: int | None = leaf("Tokens of a row that are shown, from its start; null: the whole row.", unit="tokens", default=None, minimum=2)
     mask: Spans = leaf("Which part is hidden.", factory=Spans)
@@ -39,10 +41,12 @@ class Sample(Stage):
     outputs: ClassVar[tuple[str, ...]] = ("samples",)
     inherits_model: ClassVar[bool] = True
 
-    model: Model | Reference = leaf("The model that samples.")
+    model: Model | Reference = leaf("The model that samples.", output="model")
     prompts: tuple[str, ...] | HeldOut = leaf("Texts to go on from, or {data, limit, length, mask}: held-out rows to restore.")
     sampler: Sampler = leaf("How masked positions are filled in.")
-    max_new_tokens: int = leaf("Tokens after each prompt; held-out rows keep their length.", unit="tokens", default=128, minimum=1)
+    max_new_tokens: int | None = leaf(
+        "Tokens after each prompt; not for held-out rows, which keep their length.", unit="tokens", default=None, minimum=1
+    )
     batch: int = leaf("Prompts in one forward pass.", default=16, minimum=1, effect=Effect.NUMERICS)
 
     def draws_random_numbers(self) -> bool:
@@ -51,3 +55,20 @@ class Sample(Stage):
     def completed(self) -> "Sample":
         model = self.model if isinstance(self.model, Reference) else self.model.completed()
         return replace(self, model=model, compute=self.compute.completed())
+
+    def problems(self) -> Iterator[Problem]:
+        """What cannot be sampled, and a length that would be ignored."""
+        if isinstance(self.prompts, HeldOut):
+            if self.max_new_tokens is not None:
+                message = "max_new_tokens has no effect: held-out rows keep their length"
+                yield Problem(code="E430", message=message, path=("max_new_tokens",), label="leave it out")
+            if isinstance(self.prompts.data, Data) and self.prompts.data.holdout is None:
+                message = "held-out rows are asked for, and the data set has no `holdout`"
+                yield Problem(code="E314", message=message, path=("prompts", "data"), fix=(("prompts", "data", "holdout"), 0.05))
+            return
+        if not self.prompts:
+            yield Problem(code="E106", message="no prompts", path=("prompts",), label='at least one text; "" starts from nothing')
+        if self.max_new_tokens is None:
+            yield Problem(code="E105", message="prompts that are texts need `max_new_tokens`", label="max_new_tokens: 128", fix=(("max_new_tokens",), 128))
+        else:
+            yield from sampler_problems(self.sampler, self.max_new_tokens)

@@ -1,0 +1,80 @@
+"""The points of a spec: every combination of a sweep's values, each with an id that depends on the values alone."""
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dllm_run.specs.canonical import canonical, digest
+from dllm_run.specs.errors import Diagnostic
+
+from .node import Node
+from .overlay import assign
+
+
+class PointTree(NamedTuple):
+    """One point before it has types."""
+
+    id: str
+    name: str
+    root: Node
+
+
+def without_sweep(root: Node) -> Node:
+    """The spec alone."""
+    assert isinstance(root.value, dict)
+    return Node({key: child for key, child in root.value.items() if key != "sweep"}, root.mark)
+
+
+def sweep_problems(root: Node) -> list[Diagnostic]:
+    """What is wrong with a sweep itself: values that are no list, empty lists."""
+    found = []
+    for path, values in _axes(root):
+        if not isinstance(values.value, list):
+            found.append(_problem("E104", f"sweep.grid: {path} must be a list of values", path, values, "write [value, value, …]"))
+        elif not values.value:
+            found.append(_problem("E106", f"sweep.grid: {path} has no values", path, values, "a list with at least one value"))
+    return found
+
+
+def points(root: Node) -> Iterator[PointTree]:
+    """Every point, the first axis changing slowest. Without a sweep: one point named `-`."""
+    base = without_sweep(root)
+    axes = _axes(root)
+    labels = _labels([path for path, _ in axes])
+    for values in itertools.product(*(_items(node) for _, node in axes)):
+        tree = base
+        for (path, _), value in zip(axes, values, strict=True):
+            tree = assign(tree, tuple(path.split(".")), value)
+        overlay = {path: value.plain() for (path, _), value in zip(axes, values, strict=True)}
+        name = ",".join(f"{labels[path]}={_text(value)}" for path, value in overlay.items()) or "-"
+        yield PointTree(digest(overlay)[:8], name, tree)
+
+
+def _axes(root: Node) -> list[tuple[str, Node]]:
+    grid = root.get(("sweep", "grid"))
+    return list(grid.value.items()) if grid is not None and isinstance(grid.value, dict) else []
+
+
+def _items(node: Node) -> list[Node]:
+    return node.value if isinstance(node.value, list) else []
+
+
+def _labels(paths: list[str]) -> dict[str, str]:
+    """The shortest ending of each path that no other path has."""
+    out = {}
+    for path in paths:
+        parts = path.split(".")
+        for length in range(1, len(parts) + 1):
+            label = ".".join(parts[-length:])
+            if sum(other == path or other.endswith("." + label) or other == label for other in paths) == 1:
+                break
+        out[path] = label
+    return out
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else canonical(value)
+
+
+def _problem(code: str, message: str, path: str, node: Node, label: str) -> Diagnostic:
+    return Diagnostic(code=code, message=message, path=f"sweep.grid.{path}", mark=node.mark, label=label)

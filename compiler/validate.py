@@ -1,0 +1,123 @@
+"""A resolved tree against its schema: every misfit as a diagnostic with its place and the nearest legal value."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from dllm_run.specs.codec import DecodeError, decode
+from dllm_run.specs.errors import Diagnostic, SpecError
+from dllm_run.specs.vocabulary.spec import Spec
+
+from .node import Node
+from .schema import resolved_schema
+from .suggest import nearest
+
+_NAMES = {"string": "a text", "integer": "an integer", "number": "a number", "boolean": "true or false", "object": "a map", "array": "a list", "null": "null"}
+
+
+def typed(node: Node) -> Spec:
+    """The spec as vocabulary objects. Raises SpecError with every misfit of the whole tree."""
+    try:
+        return decode(Spec, node.plain())
+    except DecodeError as error:
+        found = list(schema_diagnostics(node))
+        if not found:
+            where = ".".join(map(str, error.path))
+            found = [Diagnostic(code="E104", message=str(error), path=where, mark=node.nearest(tuple(error.path)).mark)]
+        raise SpecError(found) from None
+
+
+def schema_diagnostics(node: Node) -> Iterator[Diagnostic]:
+    """All differences between a tree and the schema, in the order of the file."""
+    # jsonschema takes a quarter of the start-up time and a spec that is right never needs it.
+    from jsonschema import Draft202012Validator
+
+    errors = Draft202012Validator(resolved_schema()).iter_errors(node.plain())
+    seen: set[Diagnostic] = set()
+    for error in errors:
+        for found in _diagnose(node, error):
+            if found not in seen:
+                seen.add(found)
+                yield found
+
+
+def _diagnose(root: Node, error: Any) -> Iterator[Diagnostic]:
+    path = tuple(error.absolute_path)
+    node = root.nearest(path)
+    where = ".".join(map(str, path))
+    match error.validator:
+        case "additionalProperties":
+            yield from _unknown_keys(node, where, error)
+        case "required":
+            missing = [key for key in error.validator_value if key not in error.instance]
+            for key in missing:
+                yield _found("E105", f"{where or 'the spec'} needs {key!r}", node, where, _example(error, key))
+        case "enum" | "const":
+            choices = error.validator_value if error.validator == "enum" else [error.validator_value]
+            yield _choice(node, where, error.instance, choices)
+        case "type":
+            wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+            wanted = list(dict.fromkeys(wanted))
+            names = " or ".join(_NAMES[name] for name in wanted)
+            yield _found("E104", f"{where} must be {names}, not {_shown(error.instance)}", node, where, f"expected {names}")
+        case "pattern":
+            meant = error.schema.get("x-meaning") or _meaning(error)
+            yield _found("E103", f"{error.instance!r} is not right for {where}", node, where, meant)
+        case _:
+            yield _found("E106", f"{where}: {error.message}", node, where, _bound(error))
+
+
+def _unknown_keys(node: Node, where: str, error: Any) -> Iterator[Diagnostic]:
+    known = list(error.schema["properties"])
+    assert isinstance(node.value, dict)
+    for key in error.instance:
+        if key in known:
+            continue
+        child = node.value[key]
+        guess = nearest(key, [name for name in known if name not in error.instance])
+        label = f"did you mean {guess!r}?" if guess else f"known here: {', '.join(sorted(known))}"
+        yield Diagnostic(
+            code="E102",
+            message=f"unknown key {key!r} in {where or 'the spec'}",
+            path=f"{where}.{key}" if where else key,
+            mark=child.key_mark or child.mark,
+            label=label,
+        )
+
+
+def _choice(node: Node, where: str, value: Any, choices: Iterable[Any]) -> Diagnostic:
+    words = [choice for choice in choices if choice is not None]
+    guess = nearest(value, [word for word in words if isinstance(word, str)]) if isinstance(value, str) else None
+    fix = f"{where}={guess}" if guess else None
+    label = f"did you mean {guess!r}?" if guess else ""
+    listed = ", ".join(map(str, words))
+    return Diagnostic(code="E103", message=f"{_shown(value)} is not one of: {listed}", path=where, mark=node.mark, label=label, fix=fix)
+
+
+def _meaning(error: Any) -> str:
+    pattern: str = error.validator_value
+    if "steps" in pattern or "epochs" in pattern or "rows" in pattern:
+        units = [name for name in ("steps", "epochs", "tokens", "rows") if name in pattern]
+        return "expected a number and a unit: " + ", ".join(f"`3 {unit}`" for unit in units)
+    if "stages" in pattern:
+        return "expected ${stages.NAME} or a map"
+    return f"expected text that matches {pattern}"
+
+
+def _example(error: Any, key: str) -> str:
+    field = error.schema.get("properties", {}).get(key, {})
+    return f"{key}: {field['description']}" if "description" in field else ""
+
+
+def _bound(error: Any) -> str:
+    words = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than", "exclusiveMaximum": "less than"}
+    return f"must be {words[error.validator]} {error.validator_value}" if error.validator in words else ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return "a map" if isinstance(value, dict) else "a list"
+    return repr(value) if value is not None else "null"
+
+
+def _found(code: str, message: str, node: Node, where: str, label: str = "") -> Diagnostic:
+    return Diagnostic(code=code, message=message, path=where, mark=node.mark, label=label)

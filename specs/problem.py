@@ -1,0 +1,34 @@
+"""What a vocabulary class finds wrong with its own fields: data, without places in a file."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A finding. Paths are relative to the object that reports it."""
+
+    code: str
+    message: str
+    path: tuple[str, ...] = ()
+    label: str = ""
+    notes: tuple[str, ...] = ()
+    fix: tuple[tuple[str, ...], Any] | None = None
+    """A path and the value that would be right."""
+    related: tuple[tuple[tuple[str, ...], str], ...] = ()
+    severity: str = "error"
+
+
+def nearest_divisors(whole: int, wanted: int) -> list[int]:
+    """The divisors of `whole` next to `wanted`, at most one on either side, the closer first."""
+    divisors = [number for number in range(1, whole + 1) if whole % number == 0]
+    below = [number for number in divisors if number < wanted][-1:]
+    above = [number for number in divisors if number > wanted][:1]
+    return sorted(below + above, key=lambda number: (abs(number - wanted), number))
+
+
+def nearest_multiples(of: int, wanted: int) -> list[int]:
+    """The positive multiples of `of` next to `wanted`, the closer first."""
+    below = wanted // of * of
+    found = [number for number in (below, below + of) if number > 0]
+    return sorted(found, key=lambda number: (abs(number - wanted), number))

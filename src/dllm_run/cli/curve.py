@@ -1,0 +1,54 @@
+"""The loss curve of a run drawn in characters."""
+
+import math
+from collections.abc import Sequence
+
+from rich.text import Text
+
+WIDTH, HEIGHT = 72, 14
+TRAIN, HELD_OUT = 38, 208  # blue and orange of the 256 colours
+
+Points = Sequence[Sequence[float]]
+
+
+def curve_text(train: Points, held_out: Points, unit: str) -> Text:
+    """Train losses as dots, the held-out bound as a line; points are (step, value), those that are not finite are left out."""
+    dots, line = _finite(train), _finite(held_out)
+    if not dots and not line:
+        return Text("no finite loss to draw")
+    # Here and not above: this import takes 180 to 330 ms (measured, plotext 6.1), and most commands draw no curve.
+    import plotext
+
+    figure = plotext.figure
+    figure.clear.all()
+    figure.theme("simple")
+    figure.plot_size(WIDTH, HEIGHT)
+    for points, sign, joined, colour in ((dots, "·", False, TRAIN), (line, "braille", True, HELD_OUT)):
+        if points:
+            marker = plotext.marker(sign, plotext.pixel(foreground=colour))
+            figure.draw(figure.signal([step for step, _ in points], [value for _, value in points], marker=marker).lines(joined))
+    for axis in (0, 1):
+        ticks = round_ticks([point[axis] for point in dots + line])
+        figure.ruler(axis).ticks(ticks, [f"{tick:g}" for tick in ticks])
+    return Text("\n").join([_legend(bool(dots), bool(line), unit), Text.from_ansi(figure.build().string().rstrip())])
+
+
+def round_ticks(values: Sequence[float]) -> list[float]:
+    """Three to six multiples of 1, 2 or 5 times a power of ten between the least and the greatest value; one value is its own tick."""
+    low, high = min(values), max(values)
+    if low == high:
+        return [low]
+    power = 10.0 ** math.floor(math.log10((high - low) / 2))
+    width = next(power * factor for factor in (1, 2, 5, 10) if (high - low) / (power * factor) <= 5)
+    # Rounded, since 3 * 0.1 is not 0.3.
+    return [round(width * count, 12) for count in range(math.ceil(low / width - 1e-9), math.floor(high / width + 1e-9) + 1)]
+
+
+def _finite(points: Points) -> list[tuple[float, float]]:
+    return [(step, value) for step, value in points if math.isfinite(value)]
+
+
+def _legend(dots: bool, line: bool, unit: str) -> Text:
+    train = [("··· ", f"color({TRAIN})"), ("train   ", "")] if dots else []
+    held_out = [("⠒⠒⠒ ", f"color({HELD_OUT})"), ("held-out bound   ", "")] if line else []
+    return Text.assemble("   ", *train, *held_out, (unit, "dim"), " over steps")

@@ -1,0 +1,166 @@
+"""The terminal display of a run: events of its stages as lines, tables and canvases that fill in."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, ConsoleRenderable, Group
+from rich.live import Live
+from rich.padding import Padding
+from rich.text import Text
+
+from dllm_run.cli.canvas import canvas_plain, canvas_text, legend, order_legend, visible, visible_lines
+from dllm_run.cli.curve import curve_text
+from dllm_run.cli.progress import Meter, clock_text
+from dllm_run.cli.results import result_table
+from dllm_run.cli.reveals import Canvas, Pace, Reveals
+
+INDENT = 2
+CANVAS_WIDTH = 78
+REFRESHES_PER_SECOND = 10
+OTHER_LINES = 5
+"""Lines of the live area that are not cells: title, blanks, progress, and the line of the cursor."""
+
+
+class Display:
+    """Shows events on a console: with a live area on a terminal if `animate`, as plain lines in a pipe or under NO_COLOR."""
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        animate: bool,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._console = console
+        self._clock = clock
+        self._sleep = sleep
+        self._colour = console.is_terminal and not console.no_color and console.color_system is not None
+        self._moving = self._colour and animate and not console.is_dumb_terminal
+        self._meter: Meter | None = None
+        self._stage = ""
+        self._started = clock()
+        self._reveals = self._new_reveals()
+        # Transient: whatever stays is printed above it. Its thread draws between events, so the screen is never far behind.
+        self._live = Live(get_renderable=self._frame, console=console, refresh_per_second=REFRESHES_PER_SECOND, transient=True)
+        self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "stage": self._on_stage,
+            "note": lambda event: self._say(Text(visible_lines(event["text"]))),
+            "progress": self._on_progress,
+            "evaluate": self._on_evaluate,
+            "canvas": lambda event: self._reveals.handle(event),
+            "reveal": lambda event: self._reveals.handle(event),
+            "canvas_done": lambda event: self._reveals.handle(event),
+            "result": self._on_result,
+            "curve": self._on_curve,
+            "done": self._on_done,
+            "failed": self._on_failed,
+            "interrupted": self._on_interrupted,
+        }
+
+    def __enter__(self) -> Self:
+        if self._moving:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._moving:
+            self._live.stop()
+
+    def handle(self, event: dict[str, Any]) -> None:
+        """Show one event; kinds that are not known are ignored, so that an older command can follow a newer run."""
+        handler = self._handlers.get(event.get("event", ""))
+        if handler is not None:
+            handler(event)
+
+    def _new_reveals(self) -> Reveals:
+        pace = Pace(self._clock, self._sleep) if self._moving else None
+        return Reveals(lambda: self._live.refresh(), self._print_canvas, pace)
+
+    def _on_stage(self, event: dict[str, Any]) -> None:
+        self._reveals.flush()
+        self._reveals = self._new_reveals()
+        self._stage, self._started = event["stage"], self._clock()
+        self._meter = Meter(self._stage)
+        again = f"  attempt {event['attempt']}" if event["attempt"] > 1 else ""
+        self._say(Text.assemble((self._stage, "bold"), f"  {event['kind']}", again, (f"  {event['id'][:12]}", "dim")))
+
+    def _on_progress(self, event: dict[str, Any]) -> None:
+        if self._meter is None:
+            self._meter = Meter(self._stage)
+        self._meter.update(event)
+        if not self._moving and self._meter.due():
+            self._say(Text(self._meter.plain()))
+
+    def _on_evaluate(self, event: dict[str, Any]) -> None:
+        bound = (f"{event['bound']:.3f}", "bold")
+        self._say(Text.assemble((self._stage, "bold"), f"  step {event['step']}  held-out bound ", bound, f" {event['unit']}"))
+
+    def _on_result(self, event: dict[str, Any]) -> None:
+        self._say(Text(visible(event["title"]), "bold"))
+        self._say(result_table(event["rows"], self._colour))
+        self._say(Text())
+
+    def _on_curve(self, event: dict[str, Any]) -> None:
+        self._say(curve_text(event["train"], event["held_out"], event["unit"]))
+        if event.get("png"):
+            self._say(Text.assemble("loss curve: ", (visible(event["png"]), "underline")))
+
+    def _on_done(self, event: dict[str, Any]) -> None:
+        self._reveals.flush()
+        self._meter = None
+        self._say(Text.assemble((self._stage, "bold"), "  ", ("done", "green"), f" in {clock_text(event['seconds'])}"))
+
+    def _on_failed(self, event: dict[str, Any]) -> None:
+        self._reveals.drop()
+        self._meter = None
+        self._say(Text(f"failed: {visible_lines(event['message'])}", "red"))
+
+    def _on_interrupted(self, event: dict[str, Any]) -> None:
+        self._reveals.drop()
+        self._meter = None
+        self._say(Text(f"interrupted at step {event['step']}", "yellow"))
+
+    def _print_canvas(self, canvas: Canvas) -> None:
+        width = self._canvas_width()
+        self._say(self._head(canvas))
+        if self._colour:
+            cells = canvas_text(canvas.cells, canvas.given, canvas.order, canvas.columns, width)
+            self._say(Padding(Group(cells, legend()), (0, 0, 1, INDENT), expand=False))
+            return
+        plain = canvas_plain(canvas.cells, canvas.given, canvas.order, canvas.columns, width)
+        lines = [*plain.split("\n"), *([order_legend(canvas.order)] if canvas.columns is None else []), ""]
+        self._say(Text("\n".join(f"{' ' * INDENT}{line}".rstrip() for line in lines)))
+
+    def _head(self, canvas: Canvas) -> Text:
+        if canvas.note is None:
+            return Text(visible(canvas.title), "bold")
+        colour = "green" if canvas.note == "valid" else "yellow"
+        return Text.assemble((visible(canvas.title), "bold"), ": ", (visible(canvas.note), colour))
+
+    def _frame(self) -> ConsoleRenderable:
+        """What the live area holds now; called from Live's thread too, so it only reads."""
+        parts: list[ConsoleRenderable] = []
+        canvas, meter = self._reveals.current, self._meter
+        if canvas is not None:
+            cells = canvas_text(canvas.cells, canvas.given, canvas.order, canvas.columns, self._canvas_width(), canvas.fresh)
+            lines = cells.split("\n", allow_blank=True)
+            fitting = Text("\n").join(lines[: max(self._console.height - OTHER_LINES, 1)])
+            parts += [self._head(canvas), Padding(fitting, (0, 0, 1, INDENT))]
+        if meter is not None and meter.unit:
+            parts.append(meter.line(self._console.width))
+        elif meter is not None:
+            parts.append(Text.assemble((meter.stage, "bold"), (f"  starting  {clock_text(self._clock() - self._started)}", "dim")))
+        return Group(*parts)
+
+    def _canvas_width(self) -> int:
+        return max(min(CANVAS_WIDTH, self._console.width - INDENT), 1)
+
+    def _say(self, what: ConsoleRenderable) -> None:
+        """Print for good, above the live area; without colours also without bold and dim, which NO_COLOR alone would leave."""
+        if isinstance(what, Text) and not self._colour:
+            self._console.print(Text(what.plain), soft_wrap=True)
+        else:
+            self._console.print(what)

@@ -1,0 +1,120 @@
+"""Canvases that are being filled: one on show, the others waiting, and the pace at which steps are shown."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+STEP_SECONDS = 0.06
+STAGE_SECONDS = 6.0
+
+
+class Pace:
+    """Keeps each step on show for a moment, until the budget of the stage is spent."""
+
+    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._next = 0.0
+        self._left = STAGE_SECONDS
+
+    def wait(self) -> bool:
+        """Wait until the step before has been on show long enough; False if steps are no longer paced."""
+        pause = min(self._next - self._clock(), self._left)
+        if pause > 0:
+            self._sleep(pause)
+            self._left -= pause
+        self._next = self._clock() + STEP_SECONDS
+        return self._left > 0
+
+
+@dataclass(slots=True)
+class Canvas:
+    """The cells of one request and what happened to them; `order` as in `canvas.py`, `fresh` is what the last step filled."""
+
+    title: str
+    cells: list[str]
+    given: list[bool]
+    columns: int | None
+    mask: str
+    note: str | None = None
+    order: list[int | None] = field(init=False)
+    fresh: frozenset[int] = frozenset()
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        # A cell that is neither given nor masked was there from the start too.
+        self.given = [fixed or cell != self.mask for fixed, cell in zip(self.given, self.cells, strict=True)]
+        self.order = [None] * len(self.cells)
+
+    def reveal(self, positions: list[int], cells: list[str]) -> None:
+        """Fill positions; a mask opens one again."""
+        self.steps += 1
+        for position, cell in zip(positions, cells, strict=True):
+            self.cells[position] = cell
+            self.order[position] = None if cell == self.mask else self.steps
+        self.fresh = frozenset(positions)
+
+
+class Reveals:
+    """Plays the events of many canvases as if they came one canvas after the other, in the order in which they began."""
+
+    def __init__(self, shown: Callable[[], None], finished: Callable[[Canvas], None], pace: Pace | None) -> None:
+        self._shown = shown
+        self._finished = finished
+        self._pace = pace
+        self._waiting: dict[int, list[dict[str, Any]]] = {}
+        self.current: Canvas | None = None
+
+    def handle(self, event: dict[str, Any]) -> None:
+        """Take a canvas, reveal or canvas_done event; plays it and what waited for it, or keeps it for later."""
+        request = event["request"]
+        if event["event"] == "canvas":
+            self._waiting.setdefault(request, [])
+        if request not in self._waiting:
+            return
+        self._waiting[request].append(event)
+        self._play()
+
+    def flush(self) -> None:
+        """The stage is over: finish what has no end yet."""
+        for events in self._waiting.values():
+            events.append({"event": "canvas_done", "note": None})
+        self._play()
+
+    def drop(self) -> None:
+        """The stage broke off: what is on show ends as it is; of what waits only the complete is shown, without pacing."""
+        self._pace = None
+        self._waiting = {request: events for request, events in self._waiting.items() if events and events[-1]["event"] == "canvas_done"}
+        if self.current is not None and self.current.steps:
+            self._end("unfinished")
+        self.current = None
+        self._play()
+
+    def _play(self) -> None:
+        while self._waiting:
+            request = next(iter(self._waiting))
+            events = self._waiting[request]
+            while events:
+                event = events.pop(0)
+                if event["event"] == "canvas_done":
+                    del self._waiting[request]
+                    self._end(event["note"])
+                    break
+                self._step(event)
+            else:
+                return
+
+    def _step(self, event: dict[str, Any]) -> None:
+        draw = self._pace is not None and self._pace.wait()
+        if event["event"] == "canvas":
+            self.current = Canvas(event["title"], list(event["cells"]), list(event["given"]), event["columns"], event["mask"])
+        elif self.current is not None:
+            self.current.reveal(event["positions"], event["cells"])
+        if draw:
+            self._shown()
+
+    def _end(self, note: str | None) -> None:
+        canvas, self.current = self.current, None
+        if canvas is not None:
+            canvas.note = note
+            self._finished(canvas)
