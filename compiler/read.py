@@ -18,8 +18,10 @@ MAX_NODES: Final = 100_000
 """Values of a spec once its aliases are expanded."""
 
 _LOADER = yaml.CLoader if yaml.__with_libyaml__ else yaml.Loader
-_REPAIRS = 20
-"""Unquoted references that are looked for before the reader stops."""
+_MAX_FOUND = 100
+"""Diagnostics after which the reader stops: nobody reads more, and a hostile file could ask for millions."""
+_MAX_REREAD = 20_000
+"""Values that are read again to find further unquoted references."""
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -28,7 +30,8 @@ _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
-_NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What YAML forbids, byte order marks, and the line ends of YAML 1.1 (U+0085, U+2028, U+2029), which PyYAML would fold into spaces."""
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*+\s*+(?:#[^\n]*+\s*+)*+)+")
 _TAG = re.compile(r"![^\s,\[\]{}]*")
@@ -81,12 +84,12 @@ class _Document:
     def __init__(self, source: _Source, base: int, *, flow_only: bool = False) -> None:
         self.root: Node | None = None
         self.found: list[Diagnostic] = []
+        self.count = 0
         self._source = source
         self._base = base
         self._flow_only = flow_only
         self._stack: list[_Frame] = []
         self._anchors: dict[str, tuple[Node, int, int] | None] = {}
-        self._count = 0
         self._documents = 0
 
     def take(self, event: yaml.Event) -> None:
@@ -158,13 +161,13 @@ class _Document:
         node, size, height = target
         if len(self._stack) + height > MAX_DEPTH:
             raise self._end("E110", f"nested deeper than {MAX_DEPTH} levels", mark, "once this alias is expanded")
-        self._count += size - 1  # its parts; _put counts the value itself
+        self.count += size - 1  # its parts; _put counts the value itself
         self._put(Node(node.value, mark), size, height)
 
     def _put(self, node: Node, size: int, height: int) -> None:
         """Hang a finished value into the collection that is open."""
-        self._count += 1
-        if self._count > MAX_NODES:
+        self.count += 1
+        if self.count > MAX_NODES:
             raise self._end("E111", f"more than {MAX_NODES:,} values once aliases are expanded", node.mark)
         if not self._stack:
             self.root = node
@@ -235,6 +238,8 @@ class _Document:
 
     def _report(self, code: str, message: str, mark: Mark, label: str = "", related: tuple[tuple[Mark, str], ...] = ()) -> None:
         self.found.append(Diagnostic(code=code, message=message, path=self._path(), mark=mark, label=label, related=related))
+        if len(self.found) >= _MAX_FOUND:
+            raise SpecError(self.found)
 
     def _end(self, code: str, message: str, mark: Mark, label: str = "") -> SpecError:
         self._report(code, message, mark, label)
@@ -307,12 +312,13 @@ def _parse(source: _Source, base: int = 0, *, flow_only: bool = False) -> Node |
     """The document that begins at `base`, None when there is none. Goes on behind unquoted references, to find them all."""
     odd = [
         Diagnostic(code="E101", message=f"character U+{ord(match[0]):04X} is not allowed in a spec", mark=source.mark(*match.span()))
-        for match in islice(_NOT_TEXT.finditer(source.text, base), _REPAIRS)
+        for match in islice(_NOT_TEXT.finditer(source.text, base), _MAX_FOUND)
     ]
     if odd:
         raise SpecError(odd)
     text = source.text[base:]
     unquoted: list[Diagnostic] = []
+    reread = 0
     while True:
         document = _Document(source, base, flow_only=flow_only)
         try:
@@ -320,11 +326,14 @@ def _parse(source: _Source, base: int = 0, *, flow_only: bool = False) -> Node |
                 document.take(event)
         except yaml.YAMLError as error:
             span = _unquoted(text, error)
-            if span is not None and len(unquoted) < _REPAIRS:
+            reread += document.count + 1
+            if span is None:
+                document.found.append(_syntax(source, base, error))
+            else:
                 unquoted.append(_quote(source, base, span))
-                text = text[: span[0]] + chr(0xE000 + len(unquoted)) * (span[1] - span[0]) + text[span[1] :]
-                continue
-            document.found.append(_syntax(source, base, error))
+                if reread < _MAX_REREAD and len(unquoted) < _MAX_FOUND:
+                    text = text[: span[0]] + chr(0xE000 + len(unquoted)) * (span[1] - span[0]) + text[span[1] :]
+                    continue
         except SpecError as error:
             raise SpecError([*unquoted, *error.diagnostics]) from None
         if unquoted or document.found:
@@ -351,8 +360,11 @@ def _unquoted(text: str, error: yaml.YAMLError) -> tuple[int, int] | None:
 
 def _quote(source: _Source, base: int, span: tuple[int, int]) -> Diagnostic:
     start, end = base + span[0], base + span[1]
+    before = source.text[max(0, start - 2) : start]
+    space = "put a space and " if before.endswith(":") and before[0] not in "\"'" else ""
     message = "a reference inside {…} or […] needs quotes"
-    return Diagnostic(code="E101", message=message, mark=source.mark(start, end), label=f'quote it: "{source.text[start:end]}"')
+    label = f'{space}quote it: "{source.text[start:end]}"'
+    return Diagnostic(code="E101", message=message, mark=source.mark(start, end), label=label)
 
 
 def _syntax(source: _Source, base: int, error: yaml.YAMLError) -> Diagnostic:

@@ -5,6 +5,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -39,6 +40,7 @@ def visible_lines(text: str) -> str:
     return "\n".join(map(visible, text.split("\n")))
 
 
+@lru_cache(maxsize=1024)
 def ramp(share: float) -> Style:
     """The colour of a reveal: 0 is the first step, 1 the last."""
     low, high, within = (RAMP[0], RAMP[1], share * 2) if share < 0.5 else (RAMP[1], RAMP[2], share * 2 - 1)
@@ -133,17 +135,21 @@ def _glyphs(pieces: Sequence[str]) -> list[Glyph]:
 def _wrap(pieces: Sequence[str], width: int) -> list[list[Glyph]]:
     """Lines of at most `width` columns, broken after spaces where that is not too early, and after each run of newlines."""
     lines: list[list[Glyph]] = [[]]
+    used = 0
     for glyph in _glyphs(pieces):
         line = lines[-1]
         if line and line[-1].newline and not glyph.newline:
-            lines.append([glyph])
-        elif sum(other.width for other in line) + glyph.width > width:
+            lines.append([])
+        elif used + glyph.width > width:
             spaces = [at + 1 for at, other in enumerate(line) if other.text == " " and at >= len(line) // 2]
             cut = spaces[-1] if spaces and glyph.text != " " else len(line)
-            lines[-1] = line[:cut]
-            lines.append([*line[cut:], glyph])
+            lines[-1:] = [line[:cut], line[cut:]]
         else:
             line.append(glyph)
+            used += glyph.width
+            continue
+        lines[-1].append(glyph)
+        used = sum(other.width for other in lines[-1])
     return lines
 
 

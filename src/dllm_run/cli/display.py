@@ -7,7 +7,6 @@ from typing import Any, Self
 
 from rich.console import Console, ConsoleRenderable, Group
 from rich.live import Live
-from rich.padding import Padding
 from rich.text import Text
 
 from dllm_run.cli.canvas import canvas_plain, canvas_text, legend, order_legend, visible, visible_lines
@@ -37,8 +36,8 @@ class Display:
         self._console = console
         self._clock = clock
         self._sleep = sleep
-        self._colour = console.is_terminal and not console.no_color and console.color_system is not None
-        self._moving = self._colour and animate and not console.is_dumb_terminal
+        self._colour = console.is_terminal and not (console.no_color or console.color_system is None or console.is_dumb_terminal)
+        self._moving = self._colour and animate
         self._meter: Meter | None = None
         self._stage = ""
         self._started = clock()
@@ -125,14 +124,17 @@ class Display:
 
     def _print_canvas(self, canvas: Canvas) -> None:
         width = self._canvas_width()
+        if self._moving:
+            # The live area no longer holds this canvas: draw that first, else it stands on the screen twice for a moment.
+            self._live.refresh()
         self._say(self._head(canvas))
         if self._colour:
             cells = canvas_text(canvas.cells, canvas.given, canvas.order, canvas.columns, width)
-            self._say(Padding(Group(cells, legend()), (0, 0, 1, INDENT), expand=False))
+            self._say(_indented([*cells.split("\n", allow_blank=True), legend(), Text()]))
             return
-        plain = canvas_plain(canvas.cells, canvas.given, canvas.order, canvas.columns, width)
-        lines = [*plain.split("\n"), *([order_legend(canvas.order)] if canvas.columns is None else []), ""]
-        self._say(Text("\n".join(f"{' ' * INDENT}{line}".rstrip() for line in lines)))
+        lines = canvas_plain(canvas.cells, canvas.given, canvas.order, canvas.columns, width).split("\n")
+        explained = [order_legend(canvas.order)] if canvas.columns is None else []
+        self._say(_indented([Text(line) for line in (*lines, *explained, "")]))
 
     def _head(self, canvas: Canvas) -> Text:
         if canvas.note is None:
@@ -147,8 +149,7 @@ class Display:
         if canvas is not None:
             cells = canvas_text(canvas.cells, canvas.given, canvas.order, canvas.columns, self._canvas_width(), canvas.fresh)
             lines = cells.split("\n", allow_blank=True)
-            fitting = Text("\n").join(lines[: max(self._console.height - OTHER_LINES, 1)])
-            parts += [self._head(canvas), Padding(fitting, (0, 0, 1, INDENT))]
+            parts += [self._head(canvas), _indented([*lines[: max(self._console.height - OTHER_LINES, 1)], Text()])]
         if meter is not None and meter.unit:
             parts.append(meter.line(self._console.width))
         elif meter is not None:
@@ -164,3 +165,7 @@ class Display:
             self._console.print(Text(what.plain), soft_wrap=True)
         else:
             self._console.print(what)
+
+
+def _indented(lines: list[Text]) -> Text:
+    return Text("\n").join(Text(" " * INDENT) + line if line else line for line in lines)

@@ -1,0 +1,59 @@
+"""A batch of sequences as tensors. B rows, L positions."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Clean sequences, padded on the right, with what identifies their noise."""
+
+    tokens_BL: Tensor
+    """int64."""
+    valid_BL: Tensor
+    """bool: False on padding, which nobody attends to."""
+    maskable_BL: Tensor
+    """bool: may be masked, and is then learned."""
+    sample_B: Tensor
+    """int64: which row of the data set."""
+    visit_B: Tensor
+    """int64: how often that row was seen before."""
+    slot_B: Tensor
+    """int64: place within the global batch, 0 to `batch` - 1."""
+    batch: int
+    """Rows of the global batch."""
+
+    def to(self, device: torch.device) -> "Rows":
+        """The same rows on another device."""
+        return Rows(
+            tokens_BL=self.tokens_BL.to(device),
+            valid_BL=self.valid_BL.to(device),
+            maskable_BL=self.maskable_BL.to(device),
+            sample_B=self.sample_B.to(device),
+            visit_B=self.visit_B.to(device),
+            slot_B=self.slot_B.to(device),
+            batch=self.batch,
+        )
+
+
+def pad_rows(
+    sequences: list[list[int]], prompts: list[int], *, pad: int, samples: list[int], visits: list[int], slots: list[int], batch: int
+) -> Rows:
+    """Rows from token lists; the first `prompts[b]` tokens of row b are given, never masked."""
+    length = max(map(len, sequences))
+    tokens_BL = torch.full((len(sequences), length), pad, dtype=torch.int64)
+    for index, tokens in enumerate(sequences):
+        tokens_BL[index, : len(tokens)] = torch.tensor(tokens, dtype=torch.int64)
+    column_L = torch.arange(length)
+    valid_BL = column_L < torch.tensor([len(tokens) for tokens in sequences])[:, None]
+    return Rows(
+        tokens_BL=tokens_BL,
+        valid_BL=valid_BL,
+        maskable_BL=valid_BL & (column_L >= torch.tensor(prompts)[:, None]),
+        sample_B=torch.tensor(samples),
+        visit_B=torch.tensor(visits),
+        slot_B=torch.tensor(slots),
+        batch=batch,
+    )
