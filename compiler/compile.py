@@ -151,5 +151,3 @@ def _unresolved(root: Node, records: Iterable[InputRecord]) -> Iterable[Diagnost
 def _stop_on_errors(diagnostics: list[Diagnostic]) -> None:
     if diagnostics:
         raise SpecError(diagnostics)
-
-

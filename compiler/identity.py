@@ -17,7 +17,7 @@ RecordOf = Callable[[str, str], InputRecord]
 
 def inputs_of(body: Stage) -> dict[str, str]:
     """Locators that a stage reads, with what they are: `data` or `model`."""
-    return {locator: what for locator, what in _located(body).values()}
+    return dict(_located(body).values())
 
 
 def _located(body: Stage) -> dict[tuple[str, ...], tuple[str, str]]:

@@ -75,7 +75,9 @@ def read_lock(path: Path) -> dict[str, InputRecord]:
     try:
         data = json.loads(text)
         if data["schema"] != SCHEMA:
-            raise EnvironmentProblem(f"{path.name} has schema {data['schema']!r}, this version reads {SCHEMA}: `dllm-run lock --update` rewrites it")
+            raise EnvironmentProblem(
+                f"{path.name} has schema {data['schema']!r}, this version reads {SCHEMA}: `dllm-run lock --update` rewrites it"
+            )
         return {locator: InputRecord.from_json(item) for locator, item in data["inputs"].items()}
     except (ValueError, KeyError, TypeError):
         raise EnvironmentProblem(f"{path.name} is not a lock file: delete it, or `dllm-run lock --update` to rewrite it") from None

@@ -30,10 +30,11 @@ class Node:
         """The node at `path` below this one, or None."""
         node: Node = self
         for part in path:
-            if isinstance(node.value, dict) and isinstance(part, str) and part in node.value:
-                node = node.value[part]
-            elif isinstance(node.value, list) and isinstance(part, int) and 0 <= part < len(node.value):
-                node = node.value[part]
+            here = node.value
+            if isinstance(here, dict) and isinstance(part, str) and part in here:
+                node = here[part]
+            elif isinstance(here, list) and isinstance(part, int) and 0 <= part < len(here):
+                node = here[part]
             else:
                 return None
         return node

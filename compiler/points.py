@@ -66,7 +66,7 @@ def _labels(paths: list[str]) -> dict[str, str]:
         parts = path.split(".")
         for length in range(1, len(parts) + 1):
             label = ".".join(parts[-length:])
-            if sum(other == path or other.endswith("." + label) or other == label for other in paths) == 1:
+            if sum(other in (path, label) or other.endswith("." + label) for other in paths) == 1:
                 break
         out[path] = label
     return out

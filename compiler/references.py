@@ -71,7 +71,11 @@ class _Resolver:
                 inside = ".".join(map(str, parts[:length])) or "the spec"
                 better = ".".join(map(str, (*parts[:length], guess, *parts[length + 1 :])))
                 self._problem(
-                    "E201", f"{node.value}: there is no {parts[length]!r} in {inside}", node, where, f"did you mean ${{{better}}}?" if guess else ""
+                    "E201",
+                    f"{node.value}: there is no {parts[length]!r} in {inside}",
+                    node,
+                    where,
+                    f"did you mean ${{{better}}}?" if guess else "",
                 )
                 return
 

@@ -11,7 +11,15 @@ from .node import Node
 from .schema import resolved_schema
 from .suggest import nearest
 
-_NAMES = {"string": "a text", "integer": "an integer", "number": "a number", "boolean": "true or false", "object": "a map", "array": "a list", "null": "null"}
+_NAMES = {
+    "string": "a text",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "a map",
+    "array": "a list",
+    "null": "null",
+}
 
 
 def typed(node: Node) -> Spec:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
@@ -19,8 +19,6 @@ from .failure import Failure
 from .noise import Stream
 from .tokenizers import Tokens, from_folder, from_word
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -34,10 +32,12 @@ def load(context: Context, model: Model | Reference) -> Loaded:
     """The model of a stage. Raises Failure where weights, tokenizer or architecture do not fit."""
     facts = origin(context, model)
     if isinstance(model, Model) and model.scratch is not None:
-        tokens = tokenizer_of(context, _needed(model.tokenizer))
+        assert model.tokenizer is not None, "a model from scratch names its tokenizer"
+        tokens = tokenizer_of(context, model.tokenizer)
         network = _fresh(context, model, tokens)
     else:
-        source = model if isinstance(model, Reference) else _needed(model.from_)
+        source = model if isinstance(model, Reference) else model.from_
+        assert source is not None, "a model has a source"
         folder = context.output_of(source) if isinstance(source, Reference) else _folder(context, source)
         own = model.tokenizer if isinstance(model, Model) else None
         tokens = tokenizer_of(context, own) if own is not None else from_folder(folder)
@@ -74,7 +74,8 @@ def _folder(context: Context, locator: str) -> Path:
 
 
 def _fresh(context: Context, model: Model, tokens: Tokens) -> Any:
-    config = build(_needed(model.scratch))
+    assert model.scratch is not None
+    config = build(model.scratch)
     config.vocab_size = tokens.size
     config.attention_dropout = model.dropout
     config._attn_implementation = context.compute.attention_kernel
@@ -103,12 +104,9 @@ def _from_folder(context: Context, folder: Path, dropout: float) -> Any:
         dtype=torch.float32,
         attn_implementation=context.compute.attention_kernel,
     )
-    problems = [f"{what} {sorted(map(str, info[what]))[:3]}" for what in ("missing_keys", "mismatched_keys", "error_msgs") if info.get(what)]
+    problems = [
+        f"{what} {sorted(map(str, info[what]))[:3]}" for what in ("missing_keys", "mismatched_keys", "error_msgs") if info.get(what)
+    ]
     if problems:
         raise Failure(f"the weights in {folder} do not fit {type(network).__name__}: {'; '.join(problems)}")
     return network
-
-
-def _needed(value: T | None) -> T:
-    assert value is not None, "the compiler lets no such plan through"
-    return value

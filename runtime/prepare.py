@@ -39,7 +39,7 @@ def split(rows: list[Row], data: Data) -> tuple[list[Row], list[Row]]:
     return [rows[index] for index in sorted(kept)], [rows[index] for index in sorted(order[:held])]
 
 
-def sequences(rows: list[Row], data: Data, tokens: Tokens, progress: Callable[[int, int], None]) -> Sequences:
+def sequences(rows: list[Row], data: Data, tokens: Tokens, progress: Callable[[int], None]) -> Sequences:
     """Rows as sequences of at most `max_length` tokens."""
     found = Sequences()
     texts = _encoded(rows, tokens, progress)
@@ -56,12 +56,12 @@ def sequences(rows: list[Row], data: Data, tokens: Tokens, progress: Callable[[i
     return found
 
 
-def _encoded(rows: list[Row], tokens: Tokens, progress: Callable[[int, int], None]) -> Iterator[tuple[list[int], int]]:
+def _encoded(rows: list[Row], tokens: Tokens, progress: Callable[[int], None]) -> Iterator[tuple[list[int], int]]:
     for index, row in enumerate(rows, start=1):
         given = tokens.encode(row["prompt"]) if "prompt" in row else []
         answer = tokens.encode(row["response"] if "prompt" in row else row["text"])
         yield [*tokens.begin, *given, *answer, *tokens.end], len(tokens.begin) + len(given)
-        progress(index, len(rows))
+        progress(index)
 
 
 def _pack(texts: Iterator[tuple[list[int], int]], length: int, found: Sequences) -> None:

@@ -25,7 +25,7 @@ def decode(cls: type[T], value: Any, path: tuple[str | int, ...] = ()) -> T:
     """Build `cls` from plain data; numbers are coerced to the declared type. Raises DecodeError at the first misfit."""
     if not isinstance(value, dict):
         raise DecodeError(path, f"{value!r} is not a map")
-    target: type = cls
+    target: Any = cls
     if issubclass(cls, Word):
         tag = cls.tag
         named = value.get(tag)
@@ -48,7 +48,8 @@ def decode(cls: type[T], value: Any, path: tuple[str | int, ...] = ()) -> T:
             arguments[info.name] = _value(info.shape, info.leaf, value[info.key], (*path, info.key))
         elif info.required:
             raise DecodeError((*path, info.key), "is missing")
-    return target(**arguments)
+    built: T = target(**arguments)
+    return built
 
 
 def _value(shape: Shape, leaf: Leaf, value: Any, path: tuple[str | int, ...]) -> Any:

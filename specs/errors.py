@@ -1,10 +1,10 @@
 """Errors that carry data: code, place and cure. The text is made at the edge.
 
-    DllmError
-    ├── SpecError          the spec is wrong: one or more diagnostics   exit 3
-    ├── NotFound           no such spec, run or stage                   exit 5
-    ├── EnvironmentProblem this machine, lock or launcher can't do it   exit 6
-    └── StageFailed        a stage ran and failed                       exit 1
+DllmError
+├── SpecError          the spec is wrong: one or more diagnostics   exit 3
+├── NotFound           no such spec, run or stage                   exit 5
+├── EnvironmentProblem this machine, lock or launcher can't do it   exit 6
+└── StageFailed        a stage ran and failed                       exit 1
 """
 
 from collections.abc import Iterable

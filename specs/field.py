@@ -2,9 +2,8 @@
 
 import dataclasses
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass
-from functools import cache
 from typing import Any, Union, get_args, get_origin
 
 from .effect import Effect
@@ -104,21 +103,25 @@ def shape_of(annotation: Any) -> Shape:
     raise TypeError(f"the language has no form for {annotation!r}")
 
 
-@cache
+_FIELDS: dict[type, tuple[FieldInfo, ...]] = {}
+
+
 def fields_of(cls: type) -> tuple[FieldInfo, ...]:
     """The fields of a vocabulary class, in the order in which they are documented."""
-    found = []
+    if cls not in _FIELDS:
+        _FIELDS[cls] = tuple(_fields(cls))
+    return _FIELDS[cls]
+
+
+def _fields(cls: Any) -> Iterator[FieldInfo]:
     for item in dataclasses.fields(cls):
         declared: Leaf = item.metadata["leaf"]
         default = item.default_factory() if item.default_factory is not MISSING else item.default
-        found.append(
-            FieldInfo(
-                name=item.name,
-                key=declared.alias or item.name,
-                shape=shape_of(item.type),
-                leaf=declared,
-                required=default is MISSING,
-                default=default,
-            )
+        yield FieldInfo(
+            name=item.name,
+            key=declared.alias or item.name,
+            shape=shape_of(item.type),
+            leaf=declared,
+            required=default is MISSING,
+            default=default,
         )
-    return tuple(found)

@@ -24,7 +24,7 @@ class LeafValue(NamedTuple):
 
 def leaves(value: Any, path: Path = (), effect: Effect | None = None) -> Iterator[LeafValue]:
     """Walk `value` depth first. An effect given on a container holds for all below it; without any it is `result`."""
-    if isinstance(value, Quantity | Reference) or not isinstance(value, (dict, list, tuple)) and not _is_object(value):
+    if isinstance(value, Quantity | Reference) or (not isinstance(value, (dict, list, tuple)) and not _is_object(value)):
         yield LeafValue(path, encode(value), effect or Effect.RESULT)
     elif isinstance(value, dict):
         for key in sorted(value):

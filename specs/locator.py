@@ -1,9 +1,9 @@
 """Where inputs are: paths, globs, `package:NAME/path` and hub ids, resolved on this machine."""
 
+import glob
 import hashlib
 import importlib.util
 import os
-from glob import glob
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +68,8 @@ def located_files(locator: str, base: Path) -> list[LocatedFile]:
         return sorted(LocatedFile(path.relative_to(root).as_posix(), path) for path in kept)
     if root.is_file():
         return [LocatedFile(root.name, root)]
-    return sorted(LocatedFile(Path(found).name, Path(found)) for found in glob(str(root), recursive=True) if Path(found).is_file())
+    matches = glob.glob(str(root), recursive=True)  # noqa: PTH207 - the pattern may be absolute
+    return sorted(LocatedFile(Path(found).name, Path(found)) for found in matches if Path(found).is_file())
 
 
 def sha256_of(path: Path) -> str:

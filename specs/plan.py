@@ -89,8 +89,13 @@ class Plan:
         return digest(self.to_json())[:8]
 
     def name_of(self, stage_id: str) -> str:
-        """The first name under which a point has this stage."""
-        return next(name for point in self.points.values() for name, found in point.stages.items() if found == stage_id)
+        """The name under which a point has this stage; of several, that of the stage that runs first."""
+        order = {found: index for index, found in enumerate(self.stages)}
+        for point in self.points.values():
+            names = [name for name, found in point.stages.items() if found == stage_id]
+            if names:
+                return min(names, key=lambda name: order[point.stages[name.removesuffix(".data")]])
+        raise KeyError(stage_id)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; key order is the order of execution."""
@@ -112,9 +117,7 @@ class Plan:
             name=data["name"],
             inputs={locator: InputRecord.from_json(item) for locator, item in data["inputs"].items()},
             stages={stage_id: PlannedStage.from_json(data["stages"][stage_id]) for stage_id in data["order"]},
-            points={
-                point_id: Point(name=item["name"], stages=dict(item["stages"])) for point_id, item in data["points"].items()
-            },
+            points={point_id: Point(name=item["name"], stages=dict(item["stages"])) for point_id, item in data["points"].items()},
         )
 
     @classmethod

@@ -3,7 +3,6 @@
 import importlib
 import pkgutil
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar
 
 
@@ -20,9 +19,17 @@ class Word:
     """The key that a bare scalar stands for."""
 
 
-@cache
+_MEMBERS: dict[type, dict[str, type[Word]]] = {}
+
+
 def members(base: type[Word]) -> dict[str, type[Word]]:
     """The words of a family by name: every module of the package that the base class lives in is read once."""
+    if base not in _MEMBERS:
+        _MEMBERS[base] = _read_members(base)
+    return _MEMBERS[base]
+
+
+def _read_members(base: type[Word]) -> dict[str, type[Word]]:
     package = importlib.import_module(base.__module__)
     found: dict[str, type[Word]] = {}
     for module_info in pkgutil.iter_modules(package.__path__):

@@ -18,7 +18,7 @@ class Source:
     shorthand: ClassVar[str] = "path"
 
     path: str | None = leaf(
-        "A .txt, .jsonl, .json, .csv or .parquet file, a glob of them, or package:NAME/file (in a Python module: the texts of its literals).",
+        "A .txt, .jsonl, .json, .csv or .parquet file, a glob of them, or package:NAME/file (of a Python module: its text literals).",
         default=None,
         example="package:pydoc_data/topics",
         locates="data",
@@ -57,9 +57,7 @@ class Data:
     )
     limit: int | None = leaf("Training rows kept, after the hold-out has left; null: all.", unit="rows", default=None, minimum=1)
     max_length: int = leaf("Longest sequence.", unit="tokens", default=1024, minimum=2)
-    truncation: str = leaf(
-        "What happens to longer rows: cut on the right, or dropped.", default="right", choices=("right", "drop")
-    )
+    truncation: str = leaf("What happens to longer rows: cut on the right, or dropped.", default="right", choices=("right", "drop"))
     packing: bool = leaf("Join texts, an end-of-text token after each, and cut them into full sequences.", default=False)
     columns: Columns = leaf("Names of columns in tables.", factory=Columns)
     seed: int = leaf("Chooses the hold-out and the order of rows.", default=0, minimum=0)

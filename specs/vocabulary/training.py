@@ -164,8 +164,11 @@ class Training(Stage):
                 fix=(("optimizer", "warmup"), 0.1),
                 related=((("duration",), f"{total} steps"),),
             )
-        for name, every in (("evaluate", self.evaluate and self.evaluate.every), ("checkpoint", self.checkpoint.every)):
-            if every is not None and every.unit != FRACTION and every.amount > total:
+        events = [("checkpoint", self.checkpoint.every)]
+        if self.evaluate is not None:
+            events.append(("evaluate", self.evaluate.every))
+        for name, every in events:
+            if every.unit != FRACTION and every.amount > total:
                 yield Problem(
                     code="E313",
                     message=f"{name} every {every.amount:g} steps never happens",

@@ -32,5 +32,7 @@ class Slurm(Launch):
     mem: str | None = leaf("Memory of a node, as Slurm writes it.", default=None, pattern=r"^\d+[KMGT]?$", example="64G")
     array: Array = leaf("Limits on arrays.", factory=Array)
     setup: tuple[str, ...] = leaf("Shell lines before the stage starts.", default=(), effect=Effect.NUMERICS)
-    env: tuple[str, ...] = leaf("Names of environment variables that the job inherits.", default=(), effect=Effect.NUMERICS, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    env: tuple[str, ...] = leaf(
+        "Names of environment variables that the job inherits.", default=(), effect=Effect.NUMERICS, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"
+    )
     extra: dict[str, Any] = leaf("Any other sbatch option, without the dashes.", factory=dict, example="{comment: my-project}")

@@ -32,9 +32,7 @@ class Task:
 class Likelihood:
     """How log-likelihoods are estimated."""
 
-    estimator: str = leaf(
-        "`elbo`: the evidence lower bound, averaged over masks at stratified times.", default="elbo", choices=("elbo",)
-    )
+    estimator: str = leaf("`elbo`: the evidence lower bound, averaged over masks at stratified times.", default="elbo", choices=("elbo",))
     samples: int = leaf("Masks drawn for each text.", default=32, minimum=1)
 
 

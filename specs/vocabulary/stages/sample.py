@@ -29,7 +29,9 @@ class HeldOut:
 
     data: Data | Reference = leaf("Data set whose hold-out is shown.", output="data")
     limit: int = leaf("Rows.", unit="rows", default=4, minimum=1)
-    length: int | None = leaf("Tokens of a row that are shown, from its start; null: the whole row.", unit="tokens", default=None, minimum=2)
+    length: int | None = leaf(
+        "Tokens of a row that are shown, from its start; null: the whole row.", unit="tokens", default=None, minimum=2
+    )
     mask: Spans = leaf("Which part is hidden.", factory=Spans)
 
 
@@ -69,6 +71,11 @@ class Sample(Stage):
         if not self.prompts:
             yield Problem(code="E106", message="no prompts", path=("prompts",), label='at least one text; "" starts from nothing')
         if self.max_new_tokens is None:
-            yield Problem(code="E105", message="prompts that are texts need `max_new_tokens`", label="max_new_tokens: 128", fix=(("max_new_tokens",), 128))
+            yield Problem(
+                code="E105",
+                message="prompts that are texts need `max_new_tokens`",
+                label="max_new_tokens: 128",
+                fix=(("max_new_tokens",), 128),
+            )
         else:
             yield from sampler_problems(self.sampler, self.max_new_tokens)

@@ -15,9 +15,7 @@ class Pattern(Tokenizer):
     word: ClassVar[str] = "pattern"
     shorthand: ClassVar[str] = "vocabulary"
 
-    vocabulary: str = leaf(
-        "File with one token a line: a path, or package:NAME/file.", example="./vocab.txt", locates="data"
-    )
+    vocabulary: str = leaf("File with one token a line: a path, or package:NAME/file.", example="./vocab.txt", locates="data")
     pattern: str = leaf("Regular expression whose matches are the tokens, left to right.", default=".")
     mask: str = leaf("The mask token of the vocabulary.", default="[MASK]")
     begin: str = leaf("Token before every text.", default="[CLS]")

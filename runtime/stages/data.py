@@ -1,0 +1,54 @@
+"""Preparing a data set: read, split, tokenise, store."""
+
+import functools
+import json
+from typing import Any
+
+from datasets import Dataset, Features, Sequence, Value
+
+from dllm_run.specs.vocabulary.stages.data import DataStage
+
+from ..context import Context
+from ..models import tokenizer_of
+from ..prepare import Sequences, sequences, split
+from ..prepared import HELD_OUT, ROWS, TRAIN
+from ..sources import Row, read_rows
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Write the training and held-out sequences, and the held-out rows as they were."""
+    body = context.stage.body
+    assert isinstance(body, DataStage)
+    tokens = tokenizer_of(context, body.tokenizer)
+    rows = read_rows(body.data, body.format, context.input_files)
+    training, held_out = split(rows, body.data)
+    out = context.entry.output("data")
+    total = len(rows)
+    summary: dict[str, Any] = {"rows": total}
+    for name, part, before in ((TRAIN, training, 0), (HELD_OUT, held_out, len(training))):
+        found = sequences(part, body.data, tokens, functools.partial(_tell, context, before, total))
+        _save(found, str(out / name))
+        summary[name] = _summary(part, found)
+    with (out / ROWS).open("w", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in held_out)
+    return summary
+
+
+def _tell(context: Context, before: int, total: int, done: int) -> None:
+    context.progress("rows", before + done, total)
+
+
+def _save(found: Sequences, path: str) -> None:
+    features = Features({"tokens": Sequence(Value("int32")), "prompt": Value("int32")})
+    Dataset.from_dict({"tokens": found.tokens, "prompt": found.prompt}, features=features).save_to_disk(path)
+
+
+def _summary(rows: list[Row], found: Sequences) -> dict[str, int]:
+    return {
+        "rows": len(rows),
+        "bytes": sum(len(text.encode()) for row in rows for text in row.values()),
+        "sequences": len(found.tokens),
+        "tokens": sum(map(len, found.tokens)),
+        "cut": found.cut,
+        "dropped": found.dropped,
+    }

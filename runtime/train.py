@@ -1,0 +1,139 @@
+"""Training a model: Hugging Face Trainer underneath, our rows, noise, loss and checkpoints."""
+
+import functools
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments
+
+from dllm_run.specs.arithmetic import optimizer_steps
+from dllm_run.specs.reference import Reference
+from dllm_run.specs.vocabulary.training import Training
+
+from .build import build
+from .context import Context
+from .curve import save_curve
+from .failure import Failure
+from .history import history
+from .models import load
+from .noise import Stream
+from .prepared import HELD_OUT, TRAIN, Split
+from .trainer import DiffusionTrainer, Reporter
+from .training_rows import TrainingRows, collate
+
+
+def train(context: Context) -> dict[str, Any]:
+    """Run a training stage to its end, from its newest complete checkpoint if there is one."""
+    body = context.stage.body
+    assert isinstance(body, Training) and isinstance(body.data, Reference) and body.batch.micro is not None
+    data = context.output_of(body.data)
+    split = Split.open(data, TRAIN)
+    if not len(split):
+        raise Failure("the data set has no training sequences")
+    steps = _steps(body, context)
+    loaded = load(context, body.model)
+    if body.compute.gradient_checkpointing:
+        loaded.denoiser.network.gradient_checkpointing_enable()
+    rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps)
+    reporter = Reporter(context, steps=steps, tokens_per_step=_mean_length(split) * body.batch.global_)
+    trainer = DiffusionTrainer(
+        model=loaded.denoiser,
+        args=_arguments(body, context, steps),
+        train_dataset=rows,
+        data_collator=functools.partial(collate, pad=loaded.tokens.pad, batch=body.batch.global_),
+        callbacks=[reporter],
+        objective=build(body.objective),
+        noise=Stream(context.seed, "noise"),
+        held_out=Split.open(data, HELD_OUT) if body.evaluate is not None else None,
+        context=context,
+    )
+    reporter.trainer = trainer
+    checkpoints = context.entry.complete_checkpoints()
+    if checkpoints:
+        context.note(f"continues from step {checkpoints[-1][0]}")
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(checkpoints[-1][1]) if checkpoints else None)
+    if context.interrupted:
+        return {}
+    return _finish(context, loaded.denoiser.network, loaded.tokens.fast, steps, time.monotonic() - started)
+
+
+def _steps(body: Training, context: Context) -> int:
+    assert isinstance(body.data, Reference)
+    summary = context.runs.entry(body.data.stage).results() or {}
+    known = summary[TRAIN]
+    steps = optimizer_steps(body.duration, batch=body.batch.global_, rows=known["sequences"], tokens=known["tokens"])
+    assert steps is not None
+    return steps
+
+
+def _mean_length(split: Split) -> float:
+    seen = min(len(split), 256)
+    return sum(len(split.sequence(index)[0]) for index in range(seen)) / seen
+
+
+def _arguments(body: Training, context: Context, steps: int) -> TrainingArguments:
+    """Every argument that we rely on, also where it is the library's default."""
+    optimizer, batch, compute = body.optimizer, body.batch, body.compute
+    assert batch.micro is not None
+    schedule = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}[optimizer.lr_schedule]
+    evaluate = body.evaluate
+    return TrainingArguments(
+        output_dir=str(context.entry.checkpoints),
+        max_steps=steps,
+        per_device_train_batch_size=batch.micro,
+        gradient_accumulation_steps=batch.global_ // batch.micro,
+        learning_rate=optimizer.learning_rate,
+        lr_scheduler_type=schedule,
+        warmup_steps=optimizer.warmup.of(steps),
+        weight_decay=optimizer.weight_decay,
+        adam_beta1=optimizer.beta1,
+        adam_beta2=optimizer.beta2,
+        adam_epsilon=optimizer.epsilon,
+        max_grad_norm=optimizer.max_grad_norm,
+        optim="adamw_torch",
+        bf16=compute.precision == "bf16",
+        use_cpu=compute.device == "cpu",
+        seed=Stream(context.seed, "trainer").integer() % 2**31,
+        data_seed=0,
+        eval_strategy="no" if evaluate is None else "steps",
+        eval_steps=None if evaluate is None else max(1, evaluate.every.of(steps)),
+        save_strategy="steps",
+        save_steps=max(1, body.checkpoint.every.of(steps)),
+        save_total_limit=None,
+        save_only_model=False,
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        dataloader_drop_last=False,
+        dataloader_pin_memory=compute.device == "cuda",
+        ignore_data_skip=False,
+        full_determinism=False,
+        average_tokens_across_devices=True,
+    )
+
+
+def _finish(context: Context, network: Any, tokenizer: Any, steps: int, seconds: float) -> dict[str, Any]:
+    folder = context.entry.output("model")
+    network.save_pretrained(str(folder))
+    tokenizer.save_pretrained(str(folder))
+    found = history(context.entry)
+    png = context.entry.path / "loss.png"
+    save_curve(png, found)
+    context.emit("curve", {"train": found.train, "held_out": found.held_out, "unit": "nats per token", "png": str(_shown(png))})
+    last = [loss for _, loss in found.train[-max(1, len(found.train) // 20) :]]
+    return {
+        "steps": steps,
+        "loss": math.fsum(last) / len(last) if last else None,
+        "held_out_bound": found.held_out[-1][1] if found.held_out else None,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "seconds": round(seconds, 1),
+    }
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,181 @@
+"""One Trainer for all objectives: rows and noise by counter, a loss over the global batch, checkpoints that a reader can trust."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from dllm_run.specs.vocabulary.objectives.mdlm import Mdlm
+from dllm_run.specs.vocabulary.training import Training
+
+from .build import build
+from .context import Context
+from .denoiser import Denoiser
+from .likelihood import Scored, elbo
+from .noise import Stream
+from .objectives import Objective
+from .prepared import Split
+from .training_rows import InOrder, TrainingRows, rows_of
+
+
+class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
+    """Trainer whose model is a Denoiser. What it overrides is what Trainer would do by causal language modelling's rules."""
+
+    def __init__(
+        self,
+        *,
+        model: Denoiser,
+        args: TrainingArguments,
+        train_dataset: TrainingRows,
+        data_collator: Any,
+        callbacks: list[TrainerCallback],
+        objective: Objective,
+        noise: Stream,
+        held_out: Split | None,
+        context: Context,
+    ) -> None:
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=train_dataset if held_out is not None else None,
+            data_collator=data_collator,
+            callbacks=callbacks,
+        )
+        self.objective = objective
+        self.noise = noise
+        self.dropout_stream = Stream(context.seed, "dropout")
+        self.held_out = held_out
+        self.context = context
+        # The loss is divided by the denominator of the whole step: Trainer must not divide by the accumulation again.
+        self.loss_is_scaled_for_ga = True
+        self.step_loss = torch.zeros((), dtype=torch.float64)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> InOrder:
+        rows = train_dataset if train_dataset is not None else self.train_dataset
+        return InOrder(rows)
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
+        """The objective's own denominator over all micro batches and processes."""
+        counted = sum((self.objective.denominator(rows_of(inputs)) for inputs in batch_samples), torch.zeros((), dtype=torch.float64))
+        total: Tensor = self.accelerator.gather(counted.to(device)).sum()
+        return total
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+    ) -> Tensor:
+        """This micro batch's share of the loss. Processes are averaged by the backend, hence the factor."""
+        assert num_items_in_batch is not None and not return_outputs
+        rows = rows_of(inputs)
+        with self._dropout(inputs):
+            loss = self.objective.loss(model, rows, self.objective.draw(self.noise, rows))
+        share: Tensor = loss.numerator / num_items_in_batch.to(loss.numerator.dtype).clamp(min=1)
+        self.step_loss = self.step_loss + share.detach().double().cpu()
+        processes: int = self.accelerator.num_processes
+        return share * processes
+
+    @contextmanager
+    def _dropout(self, inputs: dict[str, Any]) -> Iterator[None]:
+        """Dropout inside stock modules draws from the global generator: fork it, seeded by the rows of this micro batch."""
+        body = self.context.stage.body
+        assert isinstance(body, Training)
+        if body.model.dropout == 0:
+            yield
+            return
+        devices = [self.args.device] if self.args.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.dropout_stream.integer(int(inputs["visit_B"][0]), int(inputs["sample_B"][0])))
+            yield
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:  # the signature is Trainer's
+        """The bound on the held-out sequences, in nats per token, always with the same masks."""
+        assert self.held_out is not None
+        body = self.context.stage.body
+        assert isinstance(body, Training) and body.evaluate is not None and body.batch.micro is not None
+        denoiser: Denoiser = self.model
+        count = min(len(self.held_out), body.evaluate.limit or len(self.held_out))
+        scored = [
+            Scored(tokens=tokens, id=index, prompt=prompt)
+            for index, (tokens, prompt) in enumerate(map(self.held_out.sequence, range(count)))
+        ]
+        schedule = body.objective.schedule if isinstance(body.objective, Mdlm) else Mdlm().schedule
+        denoiser.eval()
+        with self.compute_loss_context_manager():
+            bounds = elbo(
+                denoiser,
+                scored,
+                schedule=build(schedule),
+                stream=Stream(self.context.seed, "evaluate"),
+                samples=1,
+                batch=body.batch.micro,
+                across=True,
+            )
+        denoiser.train()
+        bound = sum(found.nll for found in bounds) / max(1, sum(len(item.tokens) - item.prompt for item in scored))
+        self.context.metric({"step": self.state.global_step, "bound": bound})
+        self.context.emit("evaluate", {"step": self.state.global_step, "bound": bound, "unit": "nats per token"})
+        return {"eval_loss": bound}
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """Save the network inside the denoiser, as transformers would."""
+        self.model.network.save_pretrained(output_dir)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Trainer writes `checkpoint-N`; it gets its final name once it is complete, and only then older ones go."""
+        super()._save_checkpoint(model, trial)
+        step = self.state.global_step
+        folder = Path(self.args.output_dir)
+        final = folder / f"step-{step}"
+        shutil.rmtree(final, ignore_errors=True)
+        (folder / f"checkpoint-{step}").rename(final)
+        (final / "COMPLETE").write_text(self.context.stage_id + "\n", encoding="utf-8")
+        body = self.context.stage.body
+        assert isinstance(body, Training)
+        for _, old in self.context.entry.complete_checkpoints()[: -body.checkpoint.keep]:
+            (old / "COMPLETE").unlink()
+            shutil.rmtree(old)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Load the network inside the denoiser; a tied matrix is stored once."""
+        network = self.model.network
+        state = safetensors.torch.load_file(str(Path(resume_from_checkpoint) / "model.safetensors"))
+        missing, unexpected = network.load_state_dict(state, strict=False)
+        tied = set(getattr(network, "all_tied_weights_keys", None) or ())
+        if unexpected or set(missing) - tied:
+            raise RuntimeError(f"checkpoint {resume_from_checkpoint} does not fit: missing {missing}, unexpected {unexpected}")
+
+
+class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+    """Progress, metrics and the answer to signals, at the end of each step."""
+
+    def __init__(self, context: Context, *, steps: int, tokens_per_step: float) -> None:
+        self.context = context
+        self.steps = steps
+        self.tokens_per_step = tokens_per_step
+        self.trainer: DiffusionTrainer | None = None
+        self.started = 0.0
+        self.first = 0
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.started = time.monotonic()
+        self.first = state.global_step
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        assert self.trainer is not None
+        loss = float(self.trainer.step_loss)
+        self.trainer.step_loss = torch.zeros((), dtype=torch.float64)
+        rate = self.tokens_per_step * (state.global_step - self.first) / max(1e-9, time.monotonic() - self.started)
+        lr = float(kwargs["lr_scheduler"].get_last_lr()[0])
+        self.context.metric({"step": state.global_step, "loss": loss, "learning_rate": lr})
+        numbers = {"loss": loss, "tokens_per_second": rate, "learning_rate": lr}
+        self.context.progress("steps", state.global_step, self.steps, numbers)
+        if self.context.interrupted:
+            control.should_save = True
+            control.should_training_stop = True

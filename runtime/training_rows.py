@@ -1,0 +1,79 @@
+"""The order of training: which row stands where in which step. One long sequence of rows, whatever shares it among processes."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, TypedDict
+
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from .noise import Stream
+from .prepared import Split
+from .rows import Rows, pad_rows
+
+
+class Item(TypedDict):
+    """One row of one step."""
+
+    tokens: list[int]
+    prompt: int
+    sample: int
+    visit: int
+    slot: int
+
+
+class TrainingRows(Dataset[Item]):
+    """Row k of the run: visit k // N of the data, in that visit's own order. Epochs have no edges, batches run across them."""
+
+    def __init__(self, split: Split, *, seed: int, batch: int, steps: int) -> None:
+        self.split = split
+        self.stream = Stream(seed, "order")
+        self.batch = batch
+        self.steps = steps
+        self._order = lru_cache(maxsize=2)(self._permutation)
+
+    def _permutation(self, visit: int) -> list[int]:
+        found: list[int] = self.stream.permutation(len(self.split), visit).tolist()
+        return found
+
+    def __len__(self) -> int:
+        return self.batch * self.steps
+
+    def __getitem__(self, place: int) -> Item:
+        visit, offset = divmod(place, len(self.split))
+        sample = self._order(visit)[offset]
+        tokens, prompt = self.split.sequence(sample)
+        return {"tokens": tokens, "prompt": prompt, "sample": sample, "visit": visit, "slot": place % self.batch}
+
+
+class InOrder(Sampler[int]):
+    """The places of a run, one after the other."""
+
+    def __init__(self, rows: TrainingRows) -> None:
+        self.rows = rows
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self.rows)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def collate(items: list[Item], *, pad: int, batch: int) -> dict[str, Any]:
+    """A micro batch as the map of tensors that Trainer moves about; `rows_of` reads it back."""
+    rows = pad_rows(
+        [item["tokens"] for item in items],
+        [item["prompt"] for item in items],
+        pad=pad,
+        samples=[item["sample"] for item in items],
+        visits=[item["visit"] for item in items],
+        slots=[item["slot"] for item in items],
+        batch=batch,
+    )
+    tensors = ("tokens_BL", "valid_BL", "maskable_BL", "sample_B", "visit_B", "slot_B")
+    return {**{name: getattr(rows, name) for name in tensors}, "batch": torch.tensor(batch)}
+
+
+def rows_of(inputs: dict[str, Any]) -> Rows:
+    """The rows of a collated micro batch."""
+    return Rows(**{**inputs, "batch": int(inputs["batch"])})

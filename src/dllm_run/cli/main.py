@@ -1,0 +1,132 @@
+"""`dllm-run`: reads the command line, calls one verb, turns errors into text and exit codes."""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from dllm_run import __version__
+from dllm_run.specs.errors import DllmError, SpecError
+
+VERBS = {
+    "validate": "check a spec; every error at once",
+    "plan": "what would run, what is done, and why",
+    "compile": "write plan and launch scripts, byte-identical everywhere",
+    "diff": "what changed between two specs, and what must run again",
+    "run": "run a spec here; `dllm-run SPEC` for short",
+    "show": "results of a run, or of what a spec has run",
+    "schema": "the language, as JSON Schema for editors",
+    "lock": "write down the content of every input",
+}
+_EPILOG = """\
+SPEC is a YAML file or recipe:NAME (recipe:sudoku, recipe:quickstart). Try:
+
+  dllm-run recipe:sudoku                            a first model in two minutes, on a CPU
+  dllm-run recipe:quickstart -s stages.train.duration="100 steps"
+  dllm-run diff old.yaml new.yaml
+
+exit codes: 0 done, 1 a stage failed, 2 usage, 3 spec invalid, 4 differs in a result field,
+            5 not found, 6 environment or lock, 130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. The exit code is the return value."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith("-") and words[0] not in VERBS:
+        words.insert(0, "run")
+    parser = _parser()
+    options = parser.parse_args(words)
+    if options.verb is None:
+        parser.print_help()
+        return 2
+    verb = importlib.import_module(f"dllm_run.cli.{options.verb}")
+    try:
+        code: int = verb.main(options)
+        return code
+    except SpecError as error:
+        return _spec_error(error, as_json=options.json)
+    except DllmError as error:
+        return _other_error(error, as_json=options.json)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # `dllm-run plan | head`: the reader has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dllm-run",
+        description="A diffusion language model experiment is one YAML file.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"dllm-run {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    for name, text in VERBS.items():
+        verb = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        _arguments(name, verb)
+        verb.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    return parser
+
+
+def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
+    if name == "validate":
+        verb.add_argument("specs", nargs="+", metavar="SPEC", help="file or recipe:NAME")
+        _set(verb)
+    elif name == "diff":
+        verb.add_argument("old", metavar="OLD", help="file or recipe:NAME")
+        verb.add_argument("new", metavar="NEW", help="file or recipe:NAME")
+        _set(verb)
+    elif name == "show":
+        verb.add_argument("run", nargs="?", metavar="RUN", help="run id, name, folder, SPEC or recipe:NAME (default: the last run)")
+        _set(verb)
+        _runs(verb)
+    elif name != "schema":
+        verb.add_argument("spec", metavar="SPEC", help="file or recipe:NAME")
+        _set(verb)
+    if name in ("plan", "run"):
+        _runs(verb)
+    if name == "run":
+        verb.add_argument("-q", "--quiet", action="store_true", help="no progress and no canvases, results only")
+    if name == "compile":
+        verb.add_argument("-o", "--output", metavar="DIR", help="folder to write (default: compiled/NAME)")
+        verb.add_argument("--check", action="store_true", help="write nothing; exit 4 if DIR is not what would be written")
+    if name == "lock":
+        verb.add_argument("--update", action="store_true", help="accept what is on this disk now in place of what is locked")
+
+
+def _set(verb: argparse.ArgumentParser) -> None:
+    text = "change a value of the spec, such as -s stages.train.batch=64 (may be repeated)"
+    verb.add_argument("-s", "--set", action="append", default=[], metavar="PATH=VALUE", help=text)
+
+
+def _runs(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--runs", default="runs", metavar="DIR", help="folder of runs and results (default: ./runs)")
+
+
+def _spec_error(error: SpecError, *, as_json: bool) -> int:
+    from dllm_run.compiler.render import as_json as diagnostics_json
+    from dllm_run.compiler.render import render
+
+    if as_json:
+        print(json.dumps({"schema": "dllm-run/validate/1", "ok": False, "diagnostics": diagnostics_json(error.diagnostics)}, indent=2))
+    else:
+        print(render(error.diagnostics, color=sys.stderr.isatty() and "NO_COLOR" not in os.environ), file=sys.stderr)
+    return error.exit_code
+
+
+def _other_error(error: DllmError, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"schema": "dllm-run/error/1", "exit_code": error.exit_code, "message": str(error)}, indent=2))
+    else:
+        print(f"dllm-run: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

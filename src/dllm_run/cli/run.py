@@ -1,0 +1,168 @@
+"""`dllm-run run SPEC`: stages in order on this machine, each a child process, with what they tell on the screen."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from dllm_run.compiler.lock import lock_text
+from dllm_run.launchers import local
+from dllm_run.launchers.job import Job
+from dllm_run.specs.errors import EnvironmentProblem, StageFailed
+from dllm_run.specs.plan import Plan
+from dllm_run.specs.store import Entry, Runs, write_atomic
+from dllm_run.specs.vocabulary.launchers.local import Local
+
+from .display import Display
+from .follow import Tail
+from .plan import heading, stage_table
+from .results import result_table
+from .rundir import prepare
+from .show import document
+from .specs import Named, find
+from .state import states
+from .tree import tree
+
+_POLL_SECONDS = 0.05
+_LOG_LINES = 20
+INTERRUPTED = 130
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run what is not done yet. 0 done, 1 a stage failed, 6 something is missing here, 130 interrupted."""
+    named = find(options.spec, options.set)
+    compiled = named.compiled()
+    plan = compiled.plan
+    _refuse(named, plan, compiled.spec.launch)
+    runs = Runs(Path(options.runs))
+    console = Console(highlight=False, stderr=options.json)
+    try:
+        folder = prepare(tree(named, compiled), plan, runs)
+        if named.lock_path is not None and plan.inputs:
+            write_atomic(named.lock_path, lock_text(plan.inputs.values()))
+    except OSError as error:
+        raise EnvironmentProblem(f"{error.filename or options.runs} cannot be written: {error.strerror}") from None
+    before = states(plan, runs)
+    console.print(heading(plan), stage_table(before), sep="\n")
+    with Display(console, animate=not options.quiet) as display:
+        runner = _Runner(plan, folder, runs, named.base, display, quiet=options.quiet)
+        code = runner.run()
+    if options.json:
+        print(json.dumps(document(plan, runs), indent=2, ensure_ascii=False))
+        return code
+    if code == 0:
+        _conclude(console, plan, runs, folder, ran=runner.ran)
+    return code
+
+
+def _refuse(named: Named, plan: Plan, launch: Any) -> None:
+    if not isinstance(launch, Local):
+        text = f"submitting to {launch.word} is not part of this version: `dllm-run compile -o DIR` writes its scripts,"
+        raise EnvironmentProblem(f"{text} `-s launch=local` runs it here")
+    missing = [record for record in plan.inputs.values() if not record.resolved]
+    if missing:
+        hubs = [record.locator for record in missing if record.kind == "hub"]
+        here = [record.locator for record in missing if record.kind != "hub"]
+        parts = [f"not on this machine: {', '.join(here)}"] if here else []
+        if hubs:
+            example = f"./{hubs[0].rpartition('/')[2]}"
+            parts.append(f"{', '.join(hubs)}: this version reads no hub; give the folder or file of a download, such as {example}")
+        raise EnvironmentProblem("; ".join(parts))
+    drift = named.lock.drift(plan.inputs.values())
+    if drift:
+        raise EnvironmentProblem("; ".join(drift) + f": `dllm-run lock {named.source.file} --update` accepts it")
+
+
+@dataclass(slots=True)
+class _Runner:
+    """Runs the stages of a plan one after the other and answers Ctrl-C."""
+
+    plan: Plan
+    folder: Path
+    runs: Runs
+    base: Path
+    display: Display
+    quiet: bool
+    ran: list[str] = field(default_factory=list)
+    child: subprocess.Popen[bytes] | None = None
+    interrupts: int = 0
+
+    def run(self) -> int:
+        """The exit code."""
+        earlier = signal.signal(signal.SIGINT, self._interrupt)
+        earlier_term = signal.signal(signal.SIGTERM, self._interrupt)
+        try:
+            for stage_id in self.plan.stages:
+                entry = self.runs.entry(stage_id)
+                if entry.done:
+                    continue
+                code = self._stage(stage_id, entry)
+                if code != 0:
+                    return code
+            return 0
+        finally:
+            signal.signal(signal.SIGINT, earlier)
+            signal.signal(signal.SIGTERM, earlier_term)
+            if self.child is not None:
+                local.cancel(self.child)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.interrupts += 1
+        if self.child is not None:
+            local.interrupt(self.child)
+
+    def _stage(self, stage_id: str, entry: Entry) -> int:
+        known = len(entry.attempts())
+        log = entry.path / "attempts" / f"{known + 1}.log"
+        job = Job(plan=self.folder / "plan.json", stage_id=stage_id, runs=self.runs.root, base=self.base)
+        self.child = local.submit(job, log)
+        self.ran.append(stage_id)
+        tail: Tail | None = None
+        while True:
+            code = self.child.poll()
+            if tail is None and len(entry.attempts()) > known:
+                tail = Tail(entry.attempts()[-1].events)
+            for event in tail.read() if tail is not None else ():
+                if not self.quiet or event["event"] in ("failed", "result"):
+                    self.display.handle(event)
+            if code is not None:
+                break
+            time.sleep(_POLL_SECONDS)
+        self.child = None
+        if self.interrupts:
+            return INTERRUPTED
+        if code != 0 or not entry.done:
+            raise StageFailed(_report(self.plan.name_of(stage_id), entry, log, code))
+        return 0
+
+
+def _report(name: str, entry: Entry, log: Path, code: int) -> str:
+    """Why a stage failed: its own sentence if it had one, and the end of its log if it had none."""
+    attempts = entry.attempts()
+    message = attempts[-1].status().get("message") if attempts else None
+    how = f"was killed by signal {-code}" if code < 0 else "failed"
+    text = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    shown = "\n".join(f"    {line}" for line in text[-_LOG_LINES:])
+    # A sentence without traceback behind it was meant for the user; the log adds nothing.
+    own = message is not None and not any(line.startswith("Traceback") for line in text)
+    return f"stage {name} {how}" + (f": {message}" if message else "") + ("" if own or not shown else f"\n{shown}") + f"\n  log: {log}"
+
+
+def _conclude(console: Console, plan: Plan, runs: Runs, folder: Path, *, ran: list[str]) -> None:
+    for state in states(plan, runs):
+        for title, task in ((state.results or {}).get("tasks") or {}).items():
+            if state.id not in ran:
+                console.print(
+                    f"\n[bold]{state.name}: {title}[/bold]", result_table(task["table"], console.color_system is not None), sep="\n"
+                )
+    if not ran:
+        console.print("every stage is done: nothing to run")
+    console.print(f"[dim]{os.path.relpath(folder)}[/dim]")

@@ -1,0 +1,31 @@
+"""`dllm-run validate SPEC…`: every error of every spec at once."""
+
+import argparse
+import json
+import os
+import sys
+
+from dllm_run.compiler.compile import compile_spec
+from dllm_run.compiler.render import as_json, render
+from dllm_run.specs.errors import Diagnostic, SpecError
+
+from .specs import find
+
+
+def main(options: argparse.Namespace) -> int:
+    """0 if all are valid, else 3."""
+    found: list[Diagnostic] = []
+    for name in options.specs:
+        named = find(name, options.set)
+        try:
+            found.extend(compile_spec(named.source, named.lock).warnings)
+        except SpecError as error:
+            found.extend(error.diagnostics)
+    ok = not any(item.severity == "error" for item in found)
+    if options.json:
+        print(json.dumps({"schema": "dllm-run/validate/1", "ok": ok, "diagnostics": as_json(found)}, indent=2))
+    elif found:
+        print(render(found, color=sys.stderr.isatty() and "NO_COLOR" not in os.environ), file=sys.stderr)
+    else:
+        print(f"{', '.join(options.specs)}: valid")
+    return 0 if ok else SpecError.exit_code
