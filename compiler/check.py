@@ -1,6 +1,6 @@
 """What vocabulary classes find wrong with themselves, given places in the file and a ready cure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dllm_run.specs.canonical import canonical
 from dllm_run.specs.errors import Diagnostic, Mark
@@ -12,29 +12,32 @@ from .node import Node, Path
 from .suggest import nearest
 
 
-def check(spec: Spec, root: Node) -> Iterator[Diagnostic]:
-    """Findings of every object of a typed spec, errors and warnings alike."""
+def check(spec: Spec, root: Node, written: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Iterator[Diagnostic]:
+    """Findings of every object of a typed spec, errors and warnings alike; `written` says where a cure must be written."""
     for path, value, _ in parts(spec):
         report = getattr(type(value), "problems", None)
         if report is not None:
             for problem in report(value):
-                yield diagnostic(problem, path, root)
+                yield diagnostic(problem, path, root, written)
 
 
-def diagnostic(problem: Problem, path: tuple[str, ...], root: Node) -> Diagnostic:
+def diagnostic(problem: Problem, path: tuple[str, ...], root: Node, written: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Diagnostic:
     """A finding with its place: that of the field it names, else of the map that lacks it."""
     where = (*path, *problem.path)
     fix = None
     if problem.fix is not None:
         target, value = problem.fix
         text = value if isinstance(value, str) else canonical(value)
-        fix = f"{'.'.join((*path, *target))}={text}"
+        fix = f"{'.'.join(written((*path, *target)))}={text}"
+    mark = mark_of(root, where)
+    if problem.key:
+        mark = root.nearest(tree_path(root, where)).key_mark or mark
     related = tuple((mark_of(root, (*path, *other)), note) for other, note in problem.related)
     return Diagnostic(
         code=problem.code,
         message=problem.message,
         path=".".join(where),
-        mark=mark_of(root, where),
+        mark=mark,
         label=problem.label,
         notes=problem.notes,
         fix=fix,

@@ -3,17 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dllm_run.specs.codec import DecodeError, decode
 from dllm_run.specs.errors import Diagnostic, SpecError
 from dllm_run.specs.plan import InputRecord, Plan, PlannedStage, Point
-from dllm_run.specs.vocabulary.spec import Spec
+from dllm_run.specs.vocabulary.spec import Spec, Sweep
 
 from .check import check, mark_of, unread_data
 from .distribute import distribute
-from .expand import expand
+from .expand import expand, expand_at
 from .identity import inputs_of
 from .lock import Lock
 from .lower import Lowering, edge_problems
 from .node import Node
+from .origin import into_reference, told_once, written
 from .overlay import assign
 from .points import PointTree, points, sweep_problems, without_sweep
 from .read import read, read_flag
@@ -54,8 +56,7 @@ class Compiled:
 def compile_spec(source: Source, lock: Lock) -> Compiled:
     """Compile a spec. Raises SpecError with every diagnostic that was found."""
     tree = _tree(source)
-    problems = [*sweep_problems(tree)]
-    _stop_on_errors(problems)
+    _stop_on_errors([*_sweep_misfits(tree), *sweep_problems(tree)])
     warnings: dict[Diagnostic, None] = dict.fromkeys(unread_data(tree))
     stages: dict[str, PlannedStage] = {}
     found: dict[str, Point] = {}
@@ -99,26 +100,43 @@ def _tree(source: Source) -> Node:
         except SpecError as error:
             errors.extend(error.diagnostics)
             continue
-        root = expand(assign(root, path, leaf), Spec)
+        inside = into_reference(root, path, leaf)
+        if inside is not None:
+            errors.append(inside)
+            continue
+        root = expand(assign(root, path, expand_at(root, Spec, path, leaf)), Spec)
     _stop_on_errors(errors)
     return root
 
 
+def _sweep_misfits(tree: Node) -> list[Diagnostic]:
+    """What is wrong with the form of a sweep, which no point has any more."""
+    sweep = tree.get(("sweep",))
+    if sweep is None or sweep.value is None:
+        return []
+    try:
+        decode(Sweep, sweep.plain())
+    except DecodeError:
+        return [item for item in schema_diagnostics(tree) if item.path.split(".")[0] == "sweep"]
+    return []
+
+
 def _compile_point(point: PointTree, lock: Lock, errors: dict[Diagnostic, None], warnings: dict[Diagnostic, None]) -> _Done | None:
-    root, problems = resolve(expand(point.root, Spec))
+    tree = expand(point.root, Spec)
+    root, problems = resolve(tree)
     root = distribute(expand(root, Spec))
     if problems:
-        errors.update(dict.fromkeys([*problems, *(item for item in schema_diagnostics(root) if not _reference(item))]))
+        misfits = (item for item in schema_diagnostics(root) if not _reference(item))
+        errors.update(dict.fromkeys([*problems, *told_once(misfits, tree)]))
         return None
     try:
         spec = typed(root)
     except SpecError as error:
-        errors.update(dict.fromkeys(error.diagnostics))
+        errors.update(dict.fromkeys(told_once(error.diagnostics, tree)))
         return None
     edges = [_placed(item, path, root) for path, item in edge_problems(spec)]
-    for item in check(spec, root):
+    for item in told_once([*check(spec, root, lambda path: written(tree, path)), *edges], tree):
         (errors if item.severity == "error" else warnings)[item] = None
-    errors.update(dict.fromkeys(edges))
     if errors:
         return None
     lowering = Lowering(spec=spec, record_of=lock.record)

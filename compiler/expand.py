@@ -18,9 +18,24 @@ def expand(node: Node, cls: type) -> Node:
     return Node(value, node.mark, node.key_mark)
 
 
-def class_at(node: Node, cls: type) -> type | None:
-    """The vocabulary class that a map stands for: `cls`, or the word of that family which the map names."""
-    return _class_of(node, cls)
+def expand_at(root: Node, cls: type, path: tuple[str, ...], leaf: Node) -> Node:
+    """`leaf` with the shorthands that it has at `path` of `root`, so that it merges with what stands there."""
+    shape: Shape | None = Shape(cls=cls)
+    for length, part in enumerate(path):
+        shape = _shape_below(shape, root.get_text(path[:length]), part)
+        if shape is None:
+            return leaf
+    return _expand(leaf, shape) if shape is not None else leaf
+
+
+def _shape_below(shape: Shape, node: Node | None, part: str) -> Shape | None:
+    if node is not None and isinstance(node.value, list):
+        return shape.items
+    if shape.cls is None:
+        return shape.values
+    target = _class_of(node, shape.cls) if node is not None and isinstance(node.value, dict) else shape.cls
+    infos = fields_of(target) if target is not None else ()
+    return next((info.shape for info in infos if info.key == part), None)
 
 
 def _class_of(node: Node, cls: type) -> type | None:

@@ -54,7 +54,7 @@ class Lowering:
         tokenizer = self.tokenizer_of(model)
         if isinstance(tokenizer, Reference):
             tokenizer = Reference(self._stage(tokenizer.stage), "tokenizer")
-        body = DataStage(data=data, format=stage.data_format or self.format_of(model), tokenizer=tokenizer)
+        body = DataStage(data=data, format=stage.data_format or self.format_of(model, data), tokenizer=tokenizer)
         found = self._plan(body.completed())
         self.ids[f"{name}.data"] = found
         return found
@@ -81,8 +81,11 @@ class Lowering:
         assert model.from_ is not None, "a model from scratch without tokenizer is a diagnostic"
         return model.from_
 
-    def format_of(self, model: Model | Reference) -> str:
-        """How the data were read that a model was last trained on; plain text for a model that was not trained here."""
+    def format_of(self, model: Model | Reference, data: Data) -> str:
+        """How a stage reads data that trains on none: as the stage does that trains on just these, else as its model last did."""
+        for stage in self.spec.stages.values():
+            if stage.data_format is not None and getattr(stage, "data", None) == data:
+                return stage.data_format
         source = model if isinstance(model, Reference) else model.from_
         return self.spec.stages[source.stage].data_format or "text" if isinstance(source, Reference) else "text"
 
@@ -92,10 +95,14 @@ class Lowering:
         return found
 
 
+_Graph = dict[str, list[tuple[str, tuple[str, ...]]]]
+"""Stages that each stage needs, with the path of the reference that says so."""
+
+
 def edge_problems(spec: Spec) -> list[tuple[tuple[str, ...], Diagnostic]]:
     """References to stages that are not there, to outputs they do not have or that do not fit, and cycles; with their paths."""
     found: list[tuple[tuple[str, ...], Diagnostic]] = []
-    graph: dict[str, list[str]] = {}
+    graph: _Graph = {}
     for name, stage in spec.stages.items():
         graph[name] = []
         for part in parts(stage):
@@ -105,7 +112,7 @@ def edge_problems(spec: Spec) -> list[tuple[tuple[str, ...], Diagnostic]]:
                 if problem is not None:
                     found.append((path, problem))
                 else:
-                    graph[name].append(part.value.stage)
+                    graph[name].append((part.value.stage, path))
     if not found:
         found.extend(_cycle(graph))
     return found
@@ -127,14 +134,14 @@ def _edge_problem(spec: Spec, edge: Reference, part: Part) -> Diagnostic | None:
     return None
 
 
-def _cycle(graph: dict[str, list[str]]) -> list[tuple[tuple[str, ...], Diagnostic]]:
+def _cycle(graph: _Graph) -> list[tuple[tuple[str, ...], Diagnostic]]:
     state: dict[str, int] = {}
     trail: list[str] = []
 
     def visit(name: str) -> list[str]:
         state[name] = 1
         trail.append(name)
-        for needed in graph[name]:
+        for needed, _ in graph[name]:
             if state.get(needed) == 1:
                 return [*trail[trail.index(needed) :], needed]
             if needed not in state and (found := visit(needed)):
@@ -146,5 +153,6 @@ def _cycle(graph: dict[str, list[str]]) -> list[tuple[tuple[str, ...], Diagnosti
     for name in graph:
         if name not in state and (loop := visit(name)):
             message = f"the stages need each other in a circle: {' -> '.join(loop)}"
-            return [(("stages", loop[0]), Diagnostic(code="E202", message=message))]
+            path = next(path for needed, path in graph[loop[0]] if needed == loop[1])
+            return [(path, Diagnostic(code="E202", message=message))]
     return []

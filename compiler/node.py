@@ -39,6 +39,15 @@ class Node:
                 return None
         return node
 
+    def get_text(self, path: tuple[str, ...]) -> "Node | None":
+        """The same for a path of texts, as users write it: positions in lists are digits."""
+        node: Node | None = self
+        for part in path:
+            if node is None:
+                return None
+            node = node.get((int(part) if part.isdigit() and isinstance(node.value, list) else part,))
+        return node
+
     def nearest(self, path: Path) -> "Node":
         """The deepest node that exists on the way to `path`."""
         node: Node = self

@@ -22,7 +22,8 @@ def at_path(path: tuple[str, ...], leaf: Node) -> Node:
     """A tree that holds nothing but `leaf` at `path`."""
     node = leaf
     for part in reversed(path):
-        node = Node({part: Node(node.value, node.mark, node.key_mark or node.mark)}, node.mark, node.mark)
+        place = node.key_mark or node.mark
+        node = Node({part: Node(node.value, node.mark, place)}, place, place)
     return node
 
 
@@ -43,13 +44,14 @@ def assign(base: Node, path: tuple[str, ...], leaf: Node) -> Node:
     elif head in value:
         value[head] = assign(value[head], rest, leaf) if rest else merge(value[head], leaf)
     else:
-        value[head] = at_path(rest, leaf) if rest else leaf
+        value[head] = _without_nulls(at_path(rest, leaf)) if rest else leaf
     return Node(value, base.mark, base.key_mark)
 
 
 def _other_word(base: Node, over: Node) -> bool:
     assert isinstance(base.value, dict) and isinstance(over.value, dict)
-    return any(tag in base.value and tag in over.value and base.value[tag].value != over.value[tag].value for tag in TAGS)
+    words = [(base.value[tag].value, over.value[tag].value) for tag in TAGS if tag in base.value and tag in over.value]
+    return any(isinstance(old, str) and isinstance(new, str) and old != new for old, new in words)
 
 
 def _without_nulls(node: Node) -> Node:

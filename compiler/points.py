@@ -2,12 +2,16 @@
 
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from dllm_run.specs.canonical import canonical, digest
 from dllm_run.specs.errors import Diagnostic
+from dllm_run.specs.vocabulary.spec import Spec
 
+from .expand import expand_at
 from .node import Node
+from .origin import into_reference
 from .overlay import assign
 
 
@@ -26,10 +30,13 @@ def without_sweep(root: Node) -> Node:
 
 
 def sweep_problems(root: Node) -> list[Diagnostic]:
-    """What is wrong with a sweep itself: values that are no list, empty lists."""
+    """What is wrong with a sweep itself: values that are no list, empty lists, paths that lead nowhere."""
     found = []
     for path, values in _axes(root):
-        if not isinstance(values.value, list):
+        inside = into_reference(root, tuple(path.split(".")), values)
+        if inside is not None:
+            found.append(replace(inside, path=f"sweep.grid.{path}", fix=None))
+        elif not isinstance(values.value, list):
             found.append(_problem("E104", f"sweep.grid: {path} must be a list of values", path, values, "write [value, value, …]"))
         elif not values.value:
             found.append(_problem("E106", f"sweep.grid: {path} has no values", path, values, "a list with at least one value"))
@@ -43,9 +50,10 @@ def points(root: Node) -> Iterator[PointTree]:
     labels = _labels([path for path, _ in axes])
     for values in itertools.product(*(_items(node) for _, node in axes)):
         tree = base
-        for (path, _), value in zip(axes, values, strict=True):
-            tree = assign(tree, tuple(path.split(".")), value)
-        overlay = {path: value.plain() for (path, _), value in zip(axes, values, strict=True)}
+        for (path, axis), value in zip(axes, values, strict=True):
+            steps = tuple(path.split("."))
+            tree = assign(tree, steps, expand_at(tree, Spec, steps, Node(value.value, value.mark, axis.key_mark)))
+        overlay = {path: _as_typed(value.plain()) for (path, _), value in zip(axes, values, strict=True)}
         name = ",".join(f"{labels[path]}={_text(value)}" for path, value in overlay.items()) or "-"
         yield PointTree(digest(overlay)[:8], name, tree)
 
@@ -72,8 +80,18 @@ def _labels(paths: list[str]) -> dict[str, str]:
     return out
 
 
+def _as_typed(value: Any) -> Any:
+    """32.0 and 32 are one value, as they are once they have types."""
+    if isinstance(value, dict):
+        return {key: _as_typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_typed(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else canonical(value)
+    # Names stand in scripts and tables: a text that would break a line is shown with its escapes.
+    return value if isinstance(value, str) and value.isprintable() else canonical(value)
 
 
 def _problem(code: str, message: str, path: str, node: Node, label: str) -> Diagnostic:

@@ -2,10 +2,12 @@
 
 import re
 
-from dllm_run.specs.errors import Diagnostic
+from dllm_run.specs.errors import Diagnostic, SpecError
 from dllm_run.specs.reference import Reference
 
+from .check import tree_path
 from .node import Node, Path
+from .read import MAX_DEPTH, MAX_NODES
 from .suggest import nearest
 
 _WHOLE = re.compile(r"^\$\{([^${}]+)\}$")
@@ -21,11 +23,24 @@ class _Resolver:
         self.root = root
         self.found: list[Diagnostic] = []
         self.open: list[str] = []
+        self.depth = 0
+        self.count = 0
 
     def run(self) -> tuple[Node, list[Diagnostic]]:
         return self._resolve(self.root, ()), self.found
 
     def _resolve(self, node: Node, path: Path) -> Node:
+        self.count += 1
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise _too_much("E110", f"nested deeper than {MAX_DEPTH} levels once references are copied", node, path)
+        if self.count > MAX_NODES:
+            raise _too_much("E111", f"more than {MAX_NODES:,} values once references are copied", node, path)
+        resolved = self._entered(node, path)
+        self.depth -= 1
+        return resolved
+
+    def _entered(self, node: Node, path: Path) -> Node:
         if isinstance(node.value, dict):
             value = {key: self._resolve(child, (*path, key)) for key, child in node.value.items()}
             same = all(value[key] is child for key, child in node.value.items())
@@ -52,7 +67,7 @@ class _Resolver:
         if target in self.open:
             self._problem("E202", f"{text} refers to itself: {' -> '.join([*self.open, target])}", node, where)
             return node
-        parts: Path = tuple(int(part) if part.isdigit() else part for part in target.split("."))
+        parts = tree_path(self.root, tuple(target.split(".")))
         found = self.root.get(parts)
         if found is None:
             self._missing(node, parts, where)
@@ -69,15 +84,22 @@ class _Resolver:
                 choices = list(level.value) if isinstance(level.value, dict) else []
                 guess = nearest(str(parts[length]), choices)
                 inside = ".".join(map(str, parts[:length])) or "the spec"
-                better = ".".join(map(str, (*parts[:length], guess, *parts[length + 1 :])))
+                better = (*parts[:length], guess or "", *parts[length + 1 :])
+                label = f"known here: {', '.join(choices)}" if choices else ""
+                if guess and self.root.get(better) is not None:
+                    label = f"did you mean ${{{'.'.join(map(str, better))}}}?"
                 self._problem(
                     "E201",
                     f"{node.value}: there is no {parts[length]!r} in {inside}",
                     node,
                     where,
-                    f"did you mean ${{{better}}}?" if guess else "",
+                    label,
                 )
                 return
 
     def _problem(self, code: str, message: str, node: Node, where: str, label: str = "") -> None:
         self.found.append(Diagnostic(code=code, message=message, path=where, mark=node.mark, label=label))
+
+
+def _too_much(code: str, message: str, node: Node, path: Path) -> SpecError:
+    return SpecError([Diagnostic(code=code, message=message, path=".".join(map(str, path)), mark=node.mark)])

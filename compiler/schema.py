@@ -54,7 +54,9 @@ class _Builder:
         ]
         described = {word: (cls.__doc__ or "").strip() for word, cls in words.items()}
         tag = {"enum": list(words), "description": "\n".join(f"{word}: {text}" for word, text in described.items())}
-        return {"type": "object", "properties": {base.tag: tag}, "required": [base.tag], "allOf": branches}
+        # In an editor even the word may be missing: a stage's launch is merged with that of the top.
+        required = {} if self.editor else {"required": [base.tag]}
+        return {"type": "object", "properties": {base.tag: tag}, **required, "allOf": branches}
 
     def _map(self, cls: type) -> dict[str, Any]:
         infos = fields_of(cls)

@@ -1,5 +1,6 @@
 """A resolved tree against its schema: every misfit as a diagnostic with its place and the nearest legal value."""
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ from dllm_run.specs.codec import DecodeError, decode
 from dllm_run.specs.errors import Diagnostic, SpecError
 from dllm_run.specs.vocabulary.spec import Spec
 
-from .node import Node
+from .node import Node, Path
 from .schema import resolved_schema
 from .suggest import nearest
 
@@ -20,6 +21,10 @@ _NAMES = {
     "array": "a list",
     "null": "null",
 }
+_AMOUNT = "[kKMBT]"
+"""In the pattern of every amount with a unit, and in no other."""
+_ONE_LINE = r"(?!\n)"
+"""Patterns end in it, since Python's `$` also matches before a last newline. It would tell the reader of an error nothing."""
 
 
 def typed(node: Node) -> Spec:
@@ -58,7 +63,7 @@ def _diagnose(root: Node, error: Any) -> Iterator[Diagnostic]:
         case "required":
             missing = [key for key in error.validator_value if key not in error.instance]
             for key in missing:
-                yield _found("E105", f"{where or 'the spec'} needs {key!r}", node, where, _example(error, key))
+                yield _found("E105", f"{where or 'the spec'} needs {key!r}", node, where, _example(root, path, error, key))
         case "enum" | "const":
             choices = error.validator_value if error.validator == "enum" else [error.validator_value]
             yield _choice(node, where, error.instance, choices)
@@ -66,10 +71,11 @@ def _diagnose(root: Node, error: Any) -> Iterator[Diagnostic]:
             wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
             wanted = list(dict.fromkeys(wanted))
             names = " or ".join(_NAMES[name] for name in wanted)
-            yield _found("E104", f"{where} must be {names}, not {_shown(error.instance)}", node, where, f"expected {names}")
+            pattern = error.schema.get("pattern", "")
+            label = _meaning(pattern) if _AMOUNT in pattern else f"expected {names}"
+            yield _found("E104", f"{where} must be {names}, not {_shown(error.instance)}", node, where, label)
         case "pattern":
-            meant = error.schema.get("x-meaning") or _meaning(error)
-            yield _found("E103", f"{error.instance!r} is not right for {where}", node, where, meant)
+            yield _found("E103", f"{error.instance!r} is not right for {where}", node, where, _form(error))
         case _:
             yield _found("E106", f"{where}: {error.message}", node, where, _bound(error))
 
@@ -81,7 +87,7 @@ def _unknown_keys(node: Node, where: str, error: Any) -> Iterator[Diagnostic]:
         if key in known:
             continue
         child = node.value[key]
-        guess = nearest(key, [name for name in known if name not in error.instance])
+        guess = nearest(key, [name for name in known if name not in error.instance]) or nearest(key, known)
         label = f"did you mean {guess!r}?" if guess else f"known here: {', '.join(sorted(known))}"
         yield Diagnostic(
             code="E102",
@@ -98,12 +104,24 @@ def _choice(node: Node, where: str, value: Any, choices: Iterable[Any]) -> Diagn
     fix = f"{where}={guess}" if guess else None
     label = f"did you mean {guess!r}?" if guess else ""
     listed = ", ".join(map(str, words))
-    return Diagnostic(code="E103", message=f"{_shown(value)} is not one of: {listed}", path=where, mark=node.mark, label=label, fix=fix)
+    message = f"{_shown(value)} is not one of: {listed}"
+    if len(words) == 1 and not isinstance(words[0], str):
+        message = f"{where} must be {listed}, not {_shown(value)}"
+    return Diagnostic(code="E103", message=message, path=where, mark=node.mark, label=label, fix=fix)
 
 
-def _meaning(error: Any) -> str:
-    pattern: str = error.validator_value
-    if "steps" in pattern or "epochs" in pattern or "rows" in pattern:
+def _form(error: Any) -> str:
+    """The form of a text: as its unit or its example says it, else as its pattern does."""
+    schema = error.schema
+    if "x-unit" in schema:
+        return f"expected {schema['x-unit']}"
+    example = schema.get("examples", [])
+    pattern = schema["pattern"].removesuffix(_ONE_LINE)
+    return f"such as {example[0]}: {pattern}" if example and _AMOUNT not in pattern else _meaning(pattern)
+
+
+def _meaning(pattern: str) -> str:
+    if _AMOUNT in pattern:
         units = [name for name in ("steps", "epochs", "tokens", "rows") if name in pattern]
         return "expected a number and a unit: " + ", ".join(f"`3 {unit}`" for unit in units)
     if "stages" in pattern:
@@ -111,8 +129,17 @@ def _meaning(error: Any) -> str:
     return f"expected text that matches {pattern}"
 
 
-def _example(error: Any, key: str) -> str:
+def _example(root: Node, path: Path, error: Any, key: str) -> str:
+    """What a missing key would say. A stage without kind is most likely the misspelt name of one that has it."""
     field = error.schema.get("properties", {}).get(key, {})
+    if "enum" in field:
+        stages = root.get(path[:1])
+        others = list(stages.value) if key == "kind" and stages is not None and isinstance(stages.value, dict) else []
+        known = [name for name in others if root.get((*path[:1], name, key)) is not None]
+        guess = nearest(str(path[-1]), known) if known else None
+        if len(field["enum"]) == 1:
+            return f"{key}: {field['enum'][0]}"
+        return f"did you mean stages.{guess}?" if guess else f"one of: {', '.join(map(str, field['enum']))}"
     return f"{key}: {field['description']}" if "description" in field else ""
 
 
@@ -124,7 +151,7 @@ def _bound(error: Any) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return "a map" if isinstance(value, dict) else "a list"
-    return repr(value) if value is not None else "null"
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def _found(code: str, message: str, node: Node, where: str, label: str = "") -> Diagnostic:

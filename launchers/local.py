@@ -20,7 +20,7 @@ def render(plan: Plan) -> dict[str, str]:
 def submit(job: Job, log: Path) -> subprocess.Popen[bytes]:
     """Start a stage. All that it prints goes to `log`; the terminal's Ctrl-C does not reach it, `interrupt` does."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as stream:
+    with log.open("wb") as stream:
         return subprocess.Popen(job.command(), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
 
 

@@ -33,36 +33,56 @@ def render(plan: Plan) -> dict[str, str]:
 
 
 def _batches(plan: Plan) -> list[_Batch]:
-    """One batch a name, in an order in which each comes after those it needs."""
-    ids: dict[str, list[str]] = {}
+    """One batch a name, in an order in which each comes after those it needs.
+
+    A name has several where its stages need each other, or ask for other things of the cluster: an array is alike throughout.
+    """
+    depth = _depths(plan)
+    groups: dict[tuple[int, str, str], list[str]] = {}
+    owned: set[str] = set()
     for point in plan.points.values():
         for name, stage_id in point.stages.items():
-            found = ids.setdefault(name, [])
-            if stage_id not in found:
-                found.append(stage_id)
+            # Two names of one stage: the first one's job does it.
+            if stage_id not in owned:
+                owned.add(stage_id)
+                groups.setdefault((depth[stage_id], name, repr(_wanted(plan, stage_id))), []).append(stage_id)
     order = list(plan.stages)
-    names = sorted(ids, key=lambda name: max(order.index(stage_id) for stage_id in ids[name]))
-    owner: dict[str, str] = {}
     batches: list[_Batch] = []
-    for name in names:
-        # Two names of one stage: the first one's job does it.
-        mine = [stage_id for stage_id in ids[name] if stage_id not in owner]
-        if not mine:
-            continue
-        owner.update(dict.fromkeys(mine, name))
-        needed = {owner[need.stage] for stage_id in mine for need in plan.stages[stage_id].needs}
-        after = [f"${{{_variable(other)}}}" for other in names if other in needed and other != name]
-        batches.append(_Batch(stage=name, ids=mine, file=f"{name}.sbatch", variable=_variable(name), after=after))
+    owner: dict[str, str] = {}
+    for (_, name, _), ids in sorted(groups.items(), key=lambda group: (group[0][0], order.index(group[1][0]))):
+        needed = {owner[need.stage] for stage_id in ids for need in plan.stages[stage_id].needs}
+        after = [f"${{{batch.variable}}}" for batch in batches if batch.variable in needed]
+        earlier = sum(batch.stage == name for batch in batches)
+        variable = _variable(name, {batch.variable for batch in batches})
+        file = f"{name}.{earlier + 1}.sbatch" if earlier else f"{name}.sbatch"
+        batches.append(_Batch(stage=name, ids=ids, file=file, variable=variable, after=after))
+        owner.update(dict.fromkeys(ids, variable))
     return batches
 
 
-def _variable(name: str) -> str:
-    return "job_" + re.sub(r"\W", "_", name)
+def _depths(plan: Plan) -> dict[str, int]:
+    """How many stages must have run one after the other before each."""
+    found: dict[str, int] = {}
+    for stage_id, stage in plan.stages.items():
+        found[stage_id] = max((found[need.stage] + 1 for need in stage.needs), default=0)
+    return found
+
+
+def _variable(name: str, taken: set[str]) -> str:
+    plain = "job_" + re.sub(r"\W", "_", name)
+    while plain in taken:
+        plain += "_"
+    return plain
+
+
+def _wanted(plan: Plan, stage_id: str) -> tuple[Slurm, list[tuple[str, Any]]]:
+    body = plan.stages[stage_id].body
+    launch = body.launch if isinstance(body.launch, Slurm) else Slurm()
+    return launch, _options(body, launch)
 
 
 def _script(plan: Plan, batch: _Batch) -> str:
-    body = plan.stages[batch.ids[0]].body
-    launch = body.launch if isinstance(body.launch, Slurm) else Slurm()
+    launch, options = _wanted(plan, batch.ids[0])
     points = {stage_id: [point.name for point in plan.points.values() if stage_id in point.stages.values()] for stage_id in batch.ids}
     shown = [
         (stage_id, ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")) for stage_id, names in points.items()
@@ -73,7 +93,7 @@ def _script(plan: Plan, batch: _Batch) -> str:
             "name": plan.name,
             "stage": batch.stage,
             "ids": shown,
-            "options": _options(body, launch),
+            "options": options,
             "max_parallel": launch.array.max_parallel,
             "exported": [*_OWN, *launch.env],
             "setup": launch.setup,
@@ -92,4 +112,6 @@ def _options(body: Stage, launch: Slurm) -> list[tuple[str, Any]]:
         "gpus-per-node": body.compute.gpus_per_node or None,
     }
     given = [(option, value) for option, value in named.items() if value is not None]
-    return given + [(option, None if value is True else value) for option, value in sorted(launch.extra.items()) if value is not False]
+    # In `extra` true is an option without a value; false and null are no option.
+    extra = [(option, value) for option, value in sorted(launch.extra.items()) if value is not None and value is not False]
+    return given + [(option, None if value is True else value) for option, value in extra]

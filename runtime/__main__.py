@@ -63,11 +63,11 @@ def _attempt(plan: Plan, stage_id: str, runs: Runs, base: Path, threads: int, en
     else:
         _forget_outputs(entry, keep=())
     decided = threads or plan.stages[stage_id].body.compute.threads or _earlier_threads(earlier) or len(os.sched_getaffinity(0))
-    started = time.time()
+    name, started = plan.name_of(stage_id), time.time()
     status: dict[str, Any] = {
         "schema": "dllm-run/status/1",
         "stage": stage_id,
-        "name": plan.name_of(stage_id),
+        "name": name,
         "kind": plan.stages[stage_id].body.word,
         "state": "running",
         "pid": os.getpid(),
@@ -76,6 +76,11 @@ def _attempt(plan: Plan, stage_id: str, runs: Runs, base: Path, threads: int, en
         "started": round(started, 3),
     }
     attempt.write_status(status)
+    print(f"{name} ({stage_id}): attempt {attempt.number}, log {attempt.log}", file=sys.stderr, flush=True)
+    # From here on everything, also what libraries print from C, goes to the log.
+    with attempt.log.open("ab") as stream:
+        os.dup2(stream.fileno(), sys.stdout.fileno())
+        os.dup2(stream.fileno(), sys.stderr.fileno())
     # The threads are read when torch is loaded, so they are set before.
     os.environ.update(OMP_NUM_THREADS=str(decided), HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     os.environ.setdefault("HF_DATASETS_CACHE", str((attempt.path / "cache").absolute()))

@@ -1,30 +1,42 @@
-"""Honest baselines for a bound on text: what a few lines of counting, and gzip, make of the same bytes."""
+"""Honest baselines for a bound on text: what a few lines of counting, and gzip, make of the same bytes.
+
+Every function takes the training bytes and the scored texts, each with what is given before it (nothing, for plain text).
+"""
 
 import gzip
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 BYTES = 256
+_WINDOW = 1 << 15
+"""gzip looks back so many bytes: more of the training text would change nothing."""
+
+Scored = tuple[bytes, bytes]
+"""What is given, and what is scored after it."""
 
 
-def unigram(train: bytes, test: bytes) -> float:
+def unigram(train: bytes, texts: Sequence[Scored]) -> float:
     """Bits per byte of single byte frequencies, one added to each count."""
     counts = Counter(train)
     total = len(train) + BYTES
-    return -sum(times * math.log2((counts[byte] + 1) / total) for byte, times in Counter(test).items()) / len(test)
+    scored = b"".join(text for _, text in texts)
+    return -sum(times * math.log2((counts[byte] + 1) / total) for byte, times in Counter(scored).items()) / len(scored)
 
 
-def trigram(train: bytes, test: bytes) -> float:
+def trigram(train: bytes, texts: Sequence[Scored]) -> float:
     """Bits per byte of a byte given the two before it, backed off to one and none (Witten and Bell, 1991)."""
     tables = [_Order(train, order) for order in range(3)]
     bits = 0.0
-    for place, byte in enumerate(test):
-        p = 1 / BYTES
-        for order, table in enumerate(tables):
-            if place >= order:
-                p = table.blend(test[place - order : place], byte, p)
-        bits -= math.log2(p)
-    return bits / len(test)
+    for given, text in texts:
+        whole = given + text
+        for place in range(len(given), len(whole)):
+            p = 1 / BYTES
+            for order, table in enumerate(tables):
+                if place >= order:
+                    p = table.blend(whole[place - order : place], whole[place], p)
+            bits -= math.log2(p)
+    return bits / _length(texts)
 
 
 class _Order:
@@ -45,6 +57,14 @@ class _Order:
         return (counts[byte] + kinds * shorter) / (total + kinds)
 
 
-def gzipped(train: bytes, test: bytes) -> float:
-    """Bits per byte that `gzip -9` needs for the test text after the training text."""
-    return 8 * (len(gzip.compress(train + test, 9)) - len(gzip.compress(train, 9))) / len(test)
+def gzipped(train: bytes, texts: Sequence[Scored]) -> float:
+    """Bits per byte that `gzip -9` adds for each text after the end of the training text and what is given."""
+    added = 0
+    for given, text in texts:
+        before = (train + given)[-_WINDOW:]
+        added += len(gzip.compress(before + text, 9)) - len(gzip.compress(before, 9))
+    return 8 * added / _length(texts)
+
+
+def _length(texts: Sequence[Scored]) -> int:
+    return sum(len(text) for _, text in texts)

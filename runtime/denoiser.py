@@ -44,8 +44,9 @@ class Denoiser(nn.Module):
         """float32 logits [R, V] of the R positions where `chosen_BL` is True, in row-major order."""
         hidden_BLD = self.body(tokens_BL, valid_BL)
         if self.logit_shift:
-            # Weights that were trained to predict the next token: what position i holds is said at i - 1.
-            hidden_BLD = torch.cat([hidden_BLD[:, :1], hidden_BLD[:, :-1]], dim=1)
+            # Weights that were trained to predict the next token: what position i holds is said at i - 1. The first has but itself.
+            follows_BL = torch.nn.functional.pad(valid_BL[:, :-1], (1, 0))
+            hidden_BLD = torch.where(follows_BL[:, :, None], hidden_BLD.roll(1, dims=1), hidden_BLD)
         return self.head(hidden_BLD[chosen_BL])
 
 

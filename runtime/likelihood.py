@@ -50,9 +50,12 @@ def elbo(
     """A bound for every sequence from `samples` masks each: E_t[w(t) sum over masked of -log p] (arXiv 2406.07524, eq. 10).
 
     Times are stratified over the masks of a sequence, or with `across` over all masks of all sequences, which suits a mean over
-    many sequences with few masks each. Masks depend on the sequence's id alone, so neither batch nor order changes a number.
+    many sequences with few masks each. Masks depend on the sequence's id alone, so neither batch nor order changes a number (with
+    `across` the order counts).
     """
     total = len(sequences) * samples
+    # A random stratum for every mask: in the order of the sequences the first would always have the smallest times.
+    slots = stream.permutation(total, 0).tolist() if across else [sample for _ in sequences for sample in range(samples)]
     jobs = [(index, sample) for index in range(len(sequences)) for sample in range(samples)]
     # Long first: padding is least where neighbours are of one length, and what does not fit in memory fails at once.
     jobs.sort(key=lambda job: -len(sequences[job[0]].tokens))
@@ -65,7 +68,7 @@ def elbo(
             pad=denoiser.mask_token,
             samples=[sequences[index].id for index, _ in chunk],
             visits=[sample for _, sample in chunk],
-            slots=[index * samples + sample if across else sample for index, sample in chunk],
+            slots=[slots[index * samples + sample] for index, sample in chunk],
             batch=total if across else samples,
         )
         for (index, sample), value in zip(chunk, _losses(denoiser, rows, schedule, stream), strict=True):
@@ -84,8 +87,9 @@ def _losses(denoiser: Denoiser, rows: Rows, schedule: Schedule, stream: Stream) 
     logits_RV = denoiser(rows.tokens_BL.masked_fill(masked_BL, denoiser.mask_token), rows.valid_BL, masked_BL)
     entropy_R = F.cross_entropy(logits_RV, rows.tokens_BL[masked_BL], reduction="none").double()
     row_R = masked_BL.nonzero()[:, 0]
-    sum_B = torch.zeros(len(rows.sample_B), dtype=torch.float64, device=row_R.device).index_add_(0, row_R, entropy_R)
-    found: list[float] = (sum_B * elbo_weight(schedule, draws.time_B)).tolist()
+    # Weights are taken at masked positions only: at a time so small that 1 - alpha rounds to 0 nothing is masked and w is infinite.
+    weighted_R = entropy_R * elbo_weight(schedule, draws.time_B).double()[row_R]
+    found: list[float] = torch.zeros(len(rows.sample_B), dtype=torch.float64, device=row_R.device).index_add_(0, row_R, weighted_R).tolist()
     return found
 
 

@@ -48,7 +48,7 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
         self.generator = generator
         self.greedy = greedy
         self.bounds: dict[str, list[Bound]] = {}
-        """By task: of every rolling request, for standard errors."""
+        """By task: of every request, for standard errors."""
         self.notes: dict[str, Note] = {}
         """By task: what to say of a filled canvas."""
         self.columns: dict[str, int] = {}
@@ -59,6 +59,8 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
         """Bound on log p(continuation | context), and whether the most confident decoding gives just that."""
         scored = [self._scored(*request.args) for request in requests]
         bounds = self._bounds(scored)
+        for request, bound in zip(requests, bounds, strict=True):
+            self.bounds.setdefault(request.task_name, []).append(bound)
         return [(-bound.nll, self._is_greedy(request, item)) for request, item, bound in zip(requests, scored, bounds, strict=True)]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:

@@ -45,6 +45,8 @@ def load(context: Context, model: Model | Reference) -> Loaded:
     size = int(network.config.vocab_size)
     if tokens.size > size:
         raise Failure(f"the tokenizer has {tokens.size} tokens, the model's vocabulary only {size}")
+    if context.compute.precision == "bf16" and context.device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        context.note("this CPU has no bf16 instructions: fp32 is many times faster here (`-s compute.precision=fp32`)")
     denoiser = Denoiser(network, mask_token=tokens.mask, logit_shift=facts.logit_shift)
     return Loaded(denoiser.to(context.device), tokens)
 

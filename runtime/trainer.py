@@ -121,7 +121,10 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         bound = sum(found.nll for found in bounds) / max(1, sum(len(item.tokens) - item.prompt for item in scored))
         self.context.metric({"step": self.state.global_step, "bound": bound})
         self.context.emit("evaluate", {"step": self.state.global_step, "bound": bound, "unit": "nats per token"})
-        return {"eval_loss": bound}
+        found = {"eval_loss": bound}
+        # Trainer's own does the same: without it the request to evaluate stands, and is met twice at the end.
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        return found
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save the network inside the denoiser, as transformers would."""

@@ -21,8 +21,11 @@ class DecodeError(ValueError):
         self.path = path
 
 
-def decode(cls: type[T], value: Any, path: tuple[str | int, ...] = ()) -> T:
-    """Build `cls` from plain data; numbers are coerced to the declared type. Raises DecodeError at the first misfit."""
+def decode(cls: type[T], value: Any, path: tuple[str | int, ...] = (), *, planned: bool = False) -> T:
+    """Build `cls` from plain data; numbers are coerced to the declared type. Raises DecodeError at the first misfit.
+
+    Edges are texts in a spec; `planned`: they are maps, as `encode` writes them into a plan.
+    """
     if not isinstance(value, dict):
         raise DecodeError(path, f"{value!r} is not a map")
     target: Any = cls
@@ -31,7 +34,7 @@ def decode(cls: type[T], value: Any, path: tuple[str | int, ...] = ()) -> T:
         named = value.get(tag)
         if is_family(cls):
             choices = members(cls)
-            if named not in choices:
+            if not isinstance(named, str) or named not in choices:
                 raise DecodeError((*path, tag), f"{named!r} is not one of {list(choices)}")
             target = choices[named]
         elif named != cls.word:
@@ -45,14 +48,14 @@ def decode(cls: type[T], value: Any, path: tuple[str | int, ...] = ()) -> T:
             raise DecodeError((*path, key), "unknown key")
     for info in fields:
         if info.key in value:
-            arguments[info.name] = _value(info.shape, info.leaf, value[info.key], (*path, info.key))
+            arguments[info.name] = _value(info.shape, info.leaf, value[info.key], (*path, info.key), planned)
         elif info.required:
             raise DecodeError((*path, info.key), "is missing")
     built: T = target(**arguments)
     return built
 
 
-def _value(shape: Shape, leaf: Leaf, value: Any, path: tuple[str | int, ...]) -> Any:
+def _value(shape: Shape, leaf: Leaf, value: Any, path: tuple[str | int, ...], planned: bool) -> Any:
     if shape.free:
         return value
     if value is None:
@@ -60,18 +63,18 @@ def _value(shape: Shape, leaf: Leaf, value: Any, path: tuple[str | int, ...]) ->
             return None
         raise DecodeError(path, "must not be null")
     if isinstance(value, dict):
-        if shape.edge and set(value) == {"stage", "output"}:
+        if planned and shape.edge and set(value) == {"stage", "output"}:
             return Reference(value["stage"], value["output"])
         if shape.cls is not None:
-            return decode(shape.cls, value, path)
+            return decode(shape.cls, value, path, planned=planned)
         if shape.values is not None:
-            return {key: _value(shape.values, leaf, item, (*path, key)) for key, item in value.items()}
+            return {key: _value(shape.values, leaf, item, (*path, key), planned) for key, item in value.items()}
         raise DecodeError(path, "a map is not allowed here")
     if isinstance(value, (list, tuple)):
         if shape.items is None:
             raise DecodeError(path, "a list is not allowed here")
-        return tuple(_value(shape.items, leaf, item, (*path, index)) for index, item in enumerate(value))
-    if shape.edge and isinstance(value, str) and Reference.matches(value):
+        return tuple(_value(shape.items, leaf, item, (*path, index), planned) for index, item in enumerate(value))
+    if not planned and shape.edge and isinstance(value, str) and Reference.matches(value):
         return Reference.parse(value)
     return _scalar(shape, leaf, value, path)
 
@@ -90,7 +93,7 @@ def _scalar(shape: Shape, leaf: Leaf, value: Any, path: tuple[str | int, ...]) -
             return quantity
         if kind is bool and isinstance(value, bool):
             return value
-        if kind is int and not isinstance(value, bool) and isinstance(value, (int, float)) and value == math.floor(value):
+        if kind is int and not isinstance(value, bool) and isinstance(value, (int, float)) and float(value).is_integer():
             _bounds(leaf, int(value), path)
             return int(value)
         if kind is float and not isinstance(value, bool) and isinstance(value, (int, float)):
@@ -120,7 +123,7 @@ def _bounds(leaf: Leaf, value: str | int | float, path: tuple[str | int, ...]) -
 
 
 def encode(value: Any) -> Any:
-    """Plain JSON data that `decode` reads back to an equal object."""
+    """Plain JSON data that `decode(…, planned=True)` reads back to an equal object."""
     if isinstance(value, Quantity):
         return value.text()
     if isinstance(value, Reference):

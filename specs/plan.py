@@ -58,7 +58,7 @@ class PlannedStage:
     def from_json(cls, data: dict[str, Any]) -> "PlannedStage":
         """Read back what `to_json` gave. Raises DecodeError where the body does not fit this version."""
         return cls(
-            body=decode(Stage, data["body"]),
+            body=decode(Stage, data["body"], planned=True),
             needs=tuple(Reference(item["stage"], item["output"]) for item in data["needs"]),
             inputs=tuple(data["inputs"]),
             words=dict(data["words"]),

@@ -11,6 +11,8 @@ class Problem:
     code: str
     message: str
     path: tuple[str, ...] = ()
+    key: bool = False
+    """The key at the end of `path` is wrong, not its value."""
     label: str = ""
     notes: tuple[str, ...] = ()
     fix: tuple[tuple[str, ...], Any] | None = None

@@ -1,5 +1,6 @@
 """Amounts with a unit as users write them: `3 epochs`, `500 rows`, `2B tokens`, or a bare fraction such as `0.05`."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Self
@@ -27,6 +28,8 @@ class Quantity:
         if match is None:
             raise ValueError(f"{value!r} is not an amount with a unit")
         number, factor, unit = match.groups()
+        if not math.isfinite(float(number) * _FACTOR[factor]):
+            raise ValueError(f"{number[:20]}… {unit} is too large an amount")
         return cls(float(number) * _FACTOR[factor], unit if unit.endswith("s") else unit + "s")
 
     def text(self) -> str | float:

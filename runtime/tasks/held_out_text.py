@@ -13,37 +13,45 @@ from . import BuiltTask, Setting, TableRow
 _ENOUGH = 4_000_000
 """Bytes of training text that baselines read: beyond it their numbers stand still."""
 
+_METRIC = [{"metric": "bits_per_byte", "aggregation": "bits_per_byte", "higher_is_better": False}]
+
 
 def build(word: HeldOutText, setting: Setting) -> BuiltTask:
-    """lm-eval's rolling likelihood over the held-out rows."""
-    texts = [row["text"] if "text" in row else row["prompt"] + row["response"] for row in setting.rows]
+    """lm-eval's rolling likelihood over the held-out texts, or the likelihood of the held-out responses given their prompts."""
+    common = {"task": word.word, "test_split": "test", "metric_list": _METRIC}
+    pairs = "prompt" in setting.rows[0]
+    docs = Dataset.from_list([dict(row) for row in setting.rows])
+    form = _pairs() if pairs else {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "{{text}}"}
     return BuiltTask(
-        config={
-            "task": word.word,
-            "custom_dataset": lambda **_: {"test": Dataset.from_dict({"text": texts})},
-            "test_split": "test",
-            "output_type": "loglikelihood_rolling",
-            "doc_to_text": "",
-            "doc_to_target": "{{text}}",
-            "metric_list": [{"metric": "bits_per_byte", "aggregation": "bits_per_byte", "higher_is_better": False}],
-        },
-        table=lambda results: _table(results, texts, setting),
+        config={**common, **form, "custom_dataset": lambda **_: {"test": docs}},
+        table=lambda results: _table(results, setting, pairs=pairs),
     )
 
 
-def _table(results: dict[str, Any], texts: list[str], setting: Setting) -> list[TableRow]:
-    train, test = _training_text(setting), "".join(texts).encode()
-    unit = "bits per byte"
+def _pairs() -> dict[str, Any]:
+    return {
+        "output_type": "loglikelihood",
+        "doc_to_text": "{{prompt}}",
+        "doc_to_target": "{{response}}",
+        "target_delimiter": "",
+        "process_results": lambda doc, found: {"bits_per_byte": (found[0][0], len(doc["response"].encode()))},
+    }
+
+
+def _table(results: dict[str, Any], setting: Setting, *, pairs: bool) -> list[TableRow]:
+    train = _training_text(setting)
+    texts = [(row.get("prompt", "").encode(), (row["response"] if pairs else row["text"]).encode()) for row in setting.rows]
+    unit, what = "bits per byte", "responses" if pairs else "text"
     baselines = [
-        ("byte unigram", unigram(train, test), "each byte by how often it occurs, whatever stands beside it"),
-        ("byte trigram", trigram(train, test), "each byte by the two before it, counted in the training text"),
-        ("gzip -9", gzipped(train, test), "what gzip adds for this text once it has seen the end of the training text"),
+        ("byte unigram", unigram(train, texts), "each byte by how often it occurs, whatever stands beside it"),
+        ("byte trigram", trigram(train, texts), "each byte by the two before it, counted in the training text"),
+        ("gzip -9", gzipped(train, texts), "what gzip adds for it once it has seen the end of the training text"),
     ]
     bound = TableRow(
         name="this model",
         value=results["bits_per_byte,none"],
         unit=unit,
-        meaning="upper bound on what the model needs for text it never saw; below a baseline means it knows more than that",
+        meaning=f"upper bound on what the model needs for {what} it never saw; below a baseline means it knows more than that",
     )
     return [bound, *(TableRow(name=name, value=value, unit=unit, meaning=meaning) for name, value, meaning in baselines)]
 

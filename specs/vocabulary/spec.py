@@ -31,7 +31,12 @@ class Spec:
     """An experiment."""
 
     version: int = leaf("Version of the language.", choices=(1,), effect=Effect.NONE)
-    name: str = leaf("Name of the experiment: the folder of its runs.", pattern=r"^[a-z0-9][a-z0-9._-]*$", effect=Effect.NONE)
+    name: str = leaf(
+        "Name of the experiment: the folder of its runs.",
+        pattern=r"^[a-z0-9][a-z0-9._-]*$(?!\n)",
+        example="my-experiment",
+        effect=Effect.NONE,
+    )
     seed: int = leaf("Root seed: the default of every stage that draws random numbers.", default=0, minimum=0)
     model: Model | None = leaf("Default model of the stages.", default=None)
     data: dict[str, Data] = leaf("Data sets by name, for ${data.NAME}.", factory=dict)
@@ -47,4 +52,4 @@ class Spec:
         for name in self.stages:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                 label = "letters, digits, - and _"
-                yield Problem(code="E103", message=f"{name!r} cannot name a stage", path=("stages", name), label=label)
+                yield Problem(code="E103", message=f"{name!r} cannot name a stage", path=("stages", name), key=True, label=label)

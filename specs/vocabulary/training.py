@@ -130,7 +130,7 @@ class Training(Stage):
     def problems(self) -> Iterator[Problem]:
         """What would not train, or never happen while training."""
         if self.duration.amount <= 0:
-            yield Problem(code="E106", message="a training of no steps", path=("duration",), label="at least `1 steps`")
+            yield Problem(code="E106", message="a training of no steps", path=("duration",), label="at least `1 step`")
         yield from self._events()
         if isinstance(self.data, Data):
             positions = self.model.scratch.positions if self.model.scratch is not None else None

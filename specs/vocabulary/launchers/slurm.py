@@ -1,10 +1,13 @@
 """Slurm."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
+from dllm_run.specs.problem import Problem
 
 from . import Launch
 
@@ -26,13 +29,52 @@ class Slurm(Launch):
     account: str | None = leaf("Account that is charged.", default=None)
     qos: str | None = leaf("Quality of service.", default=None)
     time: str | None = leaf(
-        "Time limit, as Slurm writes it.", default=None, pattern=r"^(\d+-)?\d{1,3}(:\d{2}){0,2}$", unit="[days-]hours:minutes:seconds"
+        "Time limit, as Slurm writes it.", default=None, pattern=r"^(\d+-)?\d{1,3}(:\d{2}){0,2}$(?!\n)", unit="[days-]hours:minutes:seconds"
     )
     cpus_per_task: int | None = leaf("CPU cores of a task.", default=None, minimum=1)
-    mem: str | None = leaf("Memory of a node, as Slurm writes it.", default=None, pattern=r"^\d+[KMGT]?$", example="64G")
+    mem: str | None = leaf("Memory of a node, as Slurm writes it.", default=None, pattern=r"^\d+[KMGT]?$(?!\n)", example="64G")
     array: Array = leaf("Limits on arrays.", factory=Array)
     setup: tuple[str, ...] = leaf("Shell lines before the stage starts.", default=(), effect=Effect.NUMERICS)
     env: tuple[str, ...] = leaf(
-        "Names of environment variables that the job inherits.", default=(), effect=Effect.NUMERICS, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"
+        "Names of environment variables that the job inherits.",
+        default=(),
+        effect=Effect.NUMERICS,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)",
     )
     extra: dict[str, Any] = leaf("Any other sbatch option, without the dashes.", factory=dict, example="{comment: my-project}")
+
+    def problems(self) -> Iterator[Problem]:
+        """What a line of #SBATCH cannot hold."""
+        for name, text in (("partition", self.partition), ("account", self.account), ("qos", self.qos)):
+            if text is not None and not text.isprintable():
+                yield Problem(code="E103", message=f"{text!r} is not right for {name}", path=(name,), label="one line of printable text")
+        for option, value in self.extra.items():
+            path = ("extra", option)
+            if _OPTION.fullmatch(option) is None:
+                yield Problem(
+                    code="E103", message=f"{option!r} is no sbatch option", path=path, key=True, label="such as `comment`, without dashes"
+                )
+            elif option in _OURS:
+                yield Problem(code="E103", message=f"sbatch's --{option} is written by dllm-run", path=path, key=True, label=_OURS[option])
+            elif isinstance(value, (dict, list)):
+                yield Problem(code="E104", message=f"the value of --{option} must be one text or number, or true", path=path)
+            elif isinstance(value, str) and not value.isprintable():
+                yield Problem(code="E103", message=f"{value!r} is not right for --{option}", path=path, label="one line of printable text")
+
+
+_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_OURS = {
+    "array": "the points decide it; `array: {max_parallel: 4}` limits it",
+    "dependency": "the stages decide it",
+    "export": "name the variables in `env`",
+    "nodes": "stages of this version use one node",
+    "ntasks-per-node": "stages of this version use one process",
+    "partition": "write it as `partition` of launch",
+    "account": "write it as `account` of launch",
+    "qos": "write it as `qos` of launch",
+    "time": "write it as `time` of launch",
+    "cpus-per-task": "write it as `cpus_per_task` of launch",
+    "mem": "write it as `mem` of launch",
+    "gpus-per-node": "write it as `gpus_per_node` of compute",
+}
+"""Options that the scripts hold already: a second one would silently win or lose."""

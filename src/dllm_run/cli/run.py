@@ -1,6 +1,7 @@
 """`dllm-run run SPEC`: stages in order on this machine, each a child process, with what they tell on the screen."""
 
 import argparse
+import fcntl
 import json
 import os
 import signal
@@ -58,6 +59,8 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(document(plan, runs), indent=2, ensure_ascii=False))
         return code
+    if code == INTERRUPTED:
+        console.print("interrupted: the same command continues")
     if code == 0:
         _conclude(console, plan, runs, folder, ran=runner.ran)
     return code
@@ -121,9 +124,11 @@ class _Runner:
 
     def _stage(self, stage_id: str, entry: Entry) -> int:
         known = len(entry.attempts())
-        log = entry.path / "attempts" / f"{known + 1}.log"
+        if _is_taken(entry):
+            self.display.handle({"event": "note", "text": f"another run works on {self.plan.name_of(stage_id)}: waiting for it"})
+        launch_log = entry.path / "attempts" / "launch.log"
         job = Job(plan=self.folder / "plan.json", stage_id=stage_id, runs=self.runs.root, base=self.base)
-        self.child = local.submit(job, log)
+        self.child = local.submit(job, launch_log)
         self.ran.append(stage_id)
         tail: Tail | None = None
         while True:
@@ -131,7 +136,8 @@ class _Runner:
             if tail is None and len(entry.attempts()) > known:
                 tail = Tail(entry.attempts()[-1].events)
             for event in tail.read() if tail is not None else ():
-                if not self.quiet or event["event"] in ("failed", "result"):
+                # A failure is told once, at the end, with the place of its log.
+                if event["event"] != "failed" and (not self.quiet or event["event"] == "result"):
                     self.display.handle(event)
             if code is not None:
                 break
@@ -140,8 +146,23 @@ class _Runner:
         if self.interrupts:
             return INTERRUPTED
         if code != 0 or not entry.done:
+            attempts = entry.attempts()
+            log = attempts[-1].log if len(attempts) > known else launch_log
             raise StageFailed(_report(self.plan.name_of(stage_id), entry, log, code))
         return 0
+
+
+def _is_taken(entry: Entry) -> bool:
+    """Whether another process holds the stage."""
+    path = entry.path / "lock"
+    if not path.is_file():
+        return False
+    with path.open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _report(name: str, entry: Entry, log: Path, code: int) -> str:

@@ -1,0 +1,274 @@
+"""Every diagnostic has a code, a golden text, and a case here that brings it about. The texts are read in review as a user would."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dllm_run.compiler.read import MAX_BYTES
+from dllm_run.compiler.render import render
+from dllm_run.specs.errors import Diagnostic
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "errors"
+
+SPEC = """\
+version: 1
+name: small
+data:
+  docs: {sources: [./docs.txt], holdout: 0.1, max_length: 64}
+stages:
+  train:
+    kind: pretrain
+    model: {scratch: {family: llama, layers: 2, width: 64}, tokenizer: bytes}
+    data: ${data.docs}
+    objective: mdlm
+    batch: {global: 32, micro: 8}
+    optimizer: {learning_rate: 1e-3, warmup: 0.1}
+    duration: 100 steps
+  bound:
+    kind: eval
+    model: ${stages.train}
+    data: ${data.docs}
+    tasks: [held_out_text]
+    likelihood: {estimator: elbo, samples: 8}
+  look:
+    kind: sample
+    model: ${stages.train}
+    prompts: ["Once "]
+    max_new_tokens: 64
+    sampler: {type: llada, steps: 16, block_size: 16}
+compute: {device: cpu}
+"""
+MODEL = "{scratch: {family: llama, layers: 2, width: 64}, tokenizer: bytes}"
+TEN_MISTAKES = """\
+version: 2
+name: Ten Mistakes
+seed: -1
+data:
+  docs: {sources: [./docs.txt], holdout: 1.5, max_lenght: 64}
+stages:
+  train:
+    kind: pretrain
+    model: {scratch: {family: lama, layers: 2, width: 64}, tokenizer: bytes}
+    data: ${data.docs}
+    objective: {type: mdlm, schedule: {type: linear, power: 2}}
+    batch: many
+    optimizer: {warmup: 0.1}
+    duration: 100
+  look:
+    kind: sample
+    model: ${stages.train}
+    prompts: ["Once "]
+    sampler: {type: llada, temperature: cold}
+"""
+
+
+def edited(*pairs: str, more: str = "") -> str:
+    """SPEC with each odd text replaced by the one that follows it, and more at its end."""
+    text = SPEC
+    for old, new in zip(pairs[::2], pairs[1::2], strict=True):
+        assert text.count(old) >= 1, old
+        text = text.replace(old, new)
+    return text + more
+
+
+def two_evaluations_of_the_top() -> str:
+    return edited("compute: {device: cpu}", "compute: {device: gpu, threads: 0}")
+
+
+def chain_of_references() -> str:
+    return "".join(f"x{number}: ['${{x{number + 1}}}']\n" for number in range(150)) + "x150: 1\n"
+
+
+def doubling_references() -> str:
+    lists = [", ".join(['"${x' + str(number) + '}"'] * 8) for number in range(8)]
+    return "x0: [1, 1, 1, 1]\n" + "".join(f"x{number + 1}: [{items}]\n" for number, items in enumerate(lists))
+
+
+def doubling_aliases() -> str:
+    lists = [", ".join(["*" + name] * 8) for name in "abcdef"]
+    return "a: &a [1, 2, 3, 4, 5, 6, 7, 8]\n" + "".join(f"{name}: &{name} [{items}]\n" for name, items in zip("bcdefg", lists, strict=True))
+
+
+def circle_of_stages() -> str:
+    other = """\
+  other:
+    kind: pretrain
+    model: {from: "${stages.train}"}
+    data: ${data.docs}
+    objective: mdlm
+    batch: 8
+    optimizer: {learning_rate: 1e-3}
+    duration: 10 steps
+  bound:
+"""
+    return edited(MODEL, '{from: "${stages.other}"}', "  bound:\n", other)
+
+
+CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
+    # The text is no YAML that the language allows.
+    "E101": (edited("optimizer: {learning_rate: 1e-3,", "optimizer: {learning_rate: 1e-3"), ()),
+    "E101-bare-reference": (edited("    data: ${data.docs}\n    obj", "    model: {from: ${stages.look}}\n    obj"), ()),
+    "E101-two-documents": (edited(more="---\nname: second\n"), ()),
+    "E101-flag": (SPEC, ("stages.train.batch={global: 3",)),
+    "E107": (edited("    batch: {global", "    duration: 3 steps\n    batch: {global"), ()),
+    "E108": (edited("name: small", "name: !!str small"), ()),
+    "E109": (edited("    kind: sample", "    <<: {}\n    kind: sample"), ()),
+    "E110": ("a: " + "[" * 120 + "]" * 120, ()),
+    "E110-references": (chain_of_references(), ()),
+    "E111": (doubling_aliases(), ()),
+    "E111-references": (doubling_references(), ()),
+    "E112": (b"name: caf\xe9\n", ()),
+    "E112-utf16": ("name: x".encode("utf-16"), ()),
+    "E113": ("# nothing yet\n", ()),
+    "E114": ("#" * (MAX_BYTES + 1), ()),
+    "E115": (edited("learning_rate: 1e-3", "learning_rate: 1e999"), ()),
+    "E115-not-finite": (edited("learning_rate: 1e-3", "learning_rate: .inf"), ()),
+    "E115-64-bits": (edited("name: small", "name: small\nseed: 99999999999999999999"), ()),
+    # A key or a value that the language does not have.
+    "E102-top": (edited("name: small", "name: small\nsweeep: {}"), ()),
+    "E102-stage": (edited("    batch: {", "    batchsize: 3\n    batch: {"), ()),
+    "E102-foreign": (edited("duration: 100 steps", "max_steps: 100"), ()),
+    "E102-objective": (edited("objective: mdlm", "objective: {type: mdlm, noise_schedule: linear}"), ()),
+    "E102-sampler": (edited("block_size: 16", "block_length: 16"), ()),
+    "E102-no-guess": (edited("block_size: 16", "zzz: 16"), ()),
+    "E102-copied": (edited("max_length: 64", "max_lenght: 64"), ()),
+    "E102-copied-to-a-wrong-place": (edited("batch: {global: 32, micro: 8}", "batch: ${data.docs}"), ()),
+    "E102-sweep": (edited(more="sweep: {gird: {seed: [0, 1]}}\n"), ()),
+    "E102-sweep-path": (edited(more="sweep: {grid: {stages.train.optimizer.learning_rat: [1e-3, 1e-4]}}\n"), ()),
+    "E102-flag": (SPEC, ("stages.look.sampler.stepz=8",)),
+    "E103-enum": (edited("warmup: 0.1", "lr_schedule: cosin"), ()),
+    "E103-objective": (edited("objective: mdlm", "objective: mdml"), ()),
+    "E103-kind": (edited("kind: pretrain", "kind: pretrian"), ()),
+    "E103-tokenizer": (edited("tokenizer: bytes", "tokenizer: byte"), ()),
+    "E103-generator": (edited("sources: [./docs.txt]", "sources: [{generate: sodoku}]"), ()),
+    "E103-version": (edited("version: 1", "version: 2"), ()),
+    "E103-name": (edited("name: small", "name: My Model"), ()),
+    "E103-name-with-line-end": (edited("name: small", 'name: "small\\n"'), ()),
+    "E103-unit": (edited("100 steps", "100 rows"), ()),
+    "E103-no-unit": (edited("100 steps", "'100'"), ()),
+    "E103-time": (edited(more="launch: {type: slurm, time: tomorrow}\n"), ()),
+    "E103-extra": (edited(more='launch: {type: slurm, extra: {comment: "a\\nb", --x: 1, array: 0-3}}\n'), ()),
+    "E103-stage-name": (edited("  look:", "  look at:"), ()),
+    "E103-inherited": (two_evaluations_of_the_top(), ()),
+    "E104": (edited("global: 32", "global: many"), ()),
+    "E104-shorthand": (edited("batch: {global: 32, micro: 8}", "batch: many"), ()),
+    "E104-list": (edited("batch: {global: 32, micro: 8}", "batch: [32]"), ()),
+    "E104-bool": (edited("objective: mdlm", "objective: true"), ()),
+    "E104-null": (edited("objective: mdlm", "objective: null"), ()),
+    "E104-amount": (edited("duration: 100 steps", "duration: 100"), ()),
+    "E104-amount-too-large": (edited("duration: 100 steps", f"duration: {'9' * 400} steps"), ()),
+    "E104-no-map": ("- version: 1\n", ()),
+    "E104-stages": ("version: 1\nname: x\nstages: [train]\n", ()),
+    "E104-sweep": (edited(more="sweep: [0, 1]\n"), ()),
+    "E104-grid": (edited(more="sweep: {grid: {seed: 1}}\n"), ()),
+    "E104-flag": (SPEC, ("stages.train.batch=x", "stages.train.optimizer.learning_rate=high")),
+    "E104-extra": (edited(more="launch: {type: slurm, extra: {comment: [a, b]}}\n"), ()),
+    "E105-top": ("name: x\n", ()),
+    "E105-kind": (edited("    kind: pretrain\n", ""), ()),
+    "E105-stage": (edited("    objective: mdlm\n", "", "    duration: 100 steps\n", ""), ()),
+    "E105-nested": (edited("learning_rate: 1e-3, ", ""), ()),
+    "E105-word": (edited("objective: mdlm", "objective: {schedule: cosine}"), ()),
+    "E105-misspelt-stage-in-a-flag": (SPEC, ("stages.trian.batch=8",)),
+    "E105-misspelt-stage-in-a-sweep": (edited(more="sweep: {grid: {stages.trian.batch: [8, 16]}}\n"), ()),
+    "E105-max-new-tokens": (edited("    max_new_tokens: 64\n", ""), ()),
+    "E106": (edited("layers: 2", "layers: 0"), ()),
+    "E106-fraction": (edited("holdout: 0.1", "holdout: 1.5"), ()),
+    "E106-no-steps": (edited("100 steps", "0 steps"), ()),
+    "E106-empty-holdout": (edited("holdout: 0.1", "holdout: 0 rows"), ()),
+    "E106-no-sources": (edited("sources: [./docs.txt]", "sources: []"), ()),
+    "E106-no-tasks": (edited("tasks: [held_out_text]", "tasks: []"), ()),
+    "E106-no-prompts": (edited('prompts: ["Once "]', "prompts: []"), ()),
+    "E106-no-stages": ("version: 1\nname: x\nstages: {}\n", ()),
+    "E106-grid": (edited(more="sweep: {grid: {seed: []}}\n"), ()),
+    # References.
+    "E201": (edited("    data: ${data.docs}\n    obj", "    data: ${data.doc}\n    obj"), ()),
+    "E201-no-guess": (edited("    data: ${data.docs}\n    obj", "    data: ${corpus.all}\n    obj"), ()),
+    "E201-stage": (edited("    model: ${stages.train}\n    prompts", "    model: ${stages.trian}\n    prompts"), ()),
+    "E201-top-model": (edited("    model: ${stages.train}\n", "", more='model: {from: "${stages.trian}"}\n'), ()),
+    "E202": (edited("{sources: [./docs.txt], holdout: 0.1, max_length: 64}", "${data.more}\n  more: ${data.docs}"), ()),
+    "E202-stages": (circle_of_stages(), ()),
+    "E203": (edited("    model: ${stages.train}\n    prompts", "    model: ${stages.train.out.weights}\n    prompts"), ()),
+    "E203-kind": (edited("    model: ${stages.train}\n    prompts", "    model: ${stages.bound}\n    prompts"), ()),
+    "E204": (edited("./docs.txt", '"./${data.name}.txt"'), ()),
+    "E205": (SPEC, ("stages.train.batch",)),
+    "E205-empty-part": (SPEC, ("stages..batch=3",)),
+    "E205-into-a-reference": (SPEC, ("stages.train.data.limit=100",)),
+    "E205-into-an-edge": (SPEC, ("stages.look.model.from=./other",)),
+    "E205-sweep-into-a-reference": (edited(more="sweep: {grid: {stages.train.data.limit: [10, 20]}}\n"), ()),
+    # Fields that do not go together.
+    "E301": (edited(MODEL, "{tokenizer: bytes}"), ()),
+    "E301-both": (edited("tokenizer: bytes}", "tokenizer: bytes, from: ./weights}"), ()),
+    "E301-source": (edited("sources: [./docs.txt]", "sources: [{limit: 3}]"), ()),
+    "E302": (edited(", tokenizer: bytes}", "}"), ()),
+    "E310": (edited("width: 64", "width: 64, heads: 5"), ()),
+    "E310-odd": (edited("width: 64", "width: 66, heads: 2"), ()),
+    "E311": (edited("micro: 8", "micro: 7"), ()),
+    "E311-flag": (SPEC, ("stages.train.batch=33",)),
+    "E312": (edited("warmup: 0.1", "warmup: 200 steps"), ()),
+    "E313": (edited("100 steps", "100 steps\n    evaluate: {every: 500 steps}"), ()),
+    "E313-warning": (edited("100 steps", "100 steps\n    checkpoint: {every: 500 steps}"), ()),
+    "E314": (edited(", holdout: 0.1", "", "100 steps", "100 steps\n    evaluate: {every: 50 steps}"), ()),
+    "E314-prompts": (edited(", holdout: 0.1", "", '["Once "]\n    max_new_tokens: 64', "{data: '${data.docs}'}"), ()),
+    "E315": (edited("width: 64", "width: 64, positions: 32"), ()),
+    "E316": (edited("block_size: 16", "block_size: 24"), ()),
+    "E317": (edited("steps: 16", "steps: 18"), ()),
+    "E320": (edited("    likelihood: {estimator: elbo, samples: 8}\n", "    sampler: llada\n"), ()),
+    "E320-nothing": (edited("    likelihood: {estimator: elbo, samples: 8}\n", ""), ()),
+    "E321": (edited("[held_out_text]", "[held_out_text, held_out_text]"), ()),
+    "E430": (edited('["Once "]', "{data: '${data.docs}'}"), ()),
+    # Warnings.
+    "W316": (edited("steps: 16", "steps: 128"), ()),
+    "W431": (edited("  docs:", "  notes: {sources: [./notes.txt]}\n  docs:"), ()),
+    "W501": (edited("./docs.txt", "package:no_such_package_here/docs.txt"), ()),
+    "W501-hub": (edited("[./docs.txt]", "[allenai/tulu-3-sft-mixture]"), ()),
+    "W501-file": (edited("./docs.txt", "./not-here.txt"), ()),
+    # Everything at once.
+    "E103-ten-mistakes": (TEN_MISTAKES, ()),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def docs(tmp_path: Path) -> None:
+    for name in ("docs.txt", "notes.txt"):
+        (tmp_path / name).write_text("A text.\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_error_reads_as_its_golden_text_has_it(
+    case: str, diagnosing: Callable[..., tuple[Diagnostic, ...]], golden: Callable[[str, str], None]
+) -> None:
+    text, flags = CASES[case]
+    found = diagnosing(text, *flags)
+    assert case[:4] in {item.code for item in found}
+    golden(f"errors/{case}.txt", render(found) + "\n")
+
+
+def codes_in_the_source() -> set[str]:
+    files = [file for layer in ("compiler", "specs") for file in (ROOT / layer).rglob("*.py")]
+    return {code for file in files for code in re.findall(r"\b[EW][0-9]{3}\b", file.read_text(encoding="utf-8"))}
+
+
+def test_every_code_has_a_golden_text_and_every_golden_text_a_code_and_a_case() -> None:
+    files = {file.stem for file in GOLDEN.glob("*.txt")}
+    assert codes_in_the_source() == {name[:4] for name in files}
+    assert files == set(CASES)
+
+
+@pytest.mark.parametrize("case", [case for case, (text, _) in CASES.items() if isinstance(text, str)])
+def test_every_error_of_a_place_is_told_once(case: str, diagnosing: Callable[..., tuple[Diagnostic, ...]]) -> None:
+    text, flags = CASES[case]
+    found = diagnosing(text, *flags)
+    assert len({(item.code, item.mark, item.message) for item in found}) == len(found)
+
+
+@pytest.mark.parametrize("case", [case for case, (text, _) in CASES.items() if isinstance(text, str)])
+def test_a_cure_that_an_error_offers_removes_it(case: str, diagnosing: Callable[..., tuple[Diagnostic, ...]]) -> None:
+    text, flags = CASES[case]
+    for item in diagnosing(text, *flags):
+        if item.fix is not None and item.code != "E205":
+            cured = diagnosing(text, *flags, item.fix)
+            assert (item.code, item.mark, item.message) not in {(other.code, other.mark, other.message) for other in cured}
+            assert "E205" not in {other.code for other in cured}

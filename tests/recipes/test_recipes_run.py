@@ -1,0 +1,115 @@
+"""The recipes, from the command line to the results, each in its own folder of runs."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def run(folder: Path, *words: str, code: int = 0, extra_path: str = "") -> subprocess.CompletedProcess[str]:
+    """`dllm-run` in `folder`, as a user would call it."""
+    environment = {**os.environ, "NO_COLOR": "1", "PYTHONPATH": extra_path}
+    found = subprocess.run(
+        [sys.executable, "-m", "dllm_run.cli.main", *words], cwd=folder, capture_output=True, text=True, env=environment, timeout=1200
+    )
+    assert found.returncode == code, found.stdout[-3000:] + found.stderr[-3000:]
+    return found
+
+
+def results(folder: Path, *words: str, extra_path: str = "") -> dict[str, Any]:
+    """Stages by name, of the one point of the run."""
+    document = json.loads(run(folder, "show", *words, "--json", extra_path=extra_path).stdout)
+    (point,) = document["points"].values()
+    return point["stages"]
+
+
+@pytest.fixture(scope="session")
+def sudoku(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sudoku")
+    found = run(folder, "recipe:sudoku")
+    (folder / "out.txt").write_text(found.stdout)
+    return folder
+
+
+def test_sudoku_solves_four_of_five_grids_that_it_never_saw(sudoku: Path) -> None:
+    solve = results(sudoku, "recipe:sudoku")["solve"]
+    (row,) = solve["results"]["tasks"]["sudoku"]["table"]
+    assert row["unit"] == "%" and row["value"] >= 80, row
+
+
+def test_a_pipe_shows_progress_grids_and_the_table_without_control_codes(sudoku: Path) -> None:
+    text = (sudoku / "out.txt").read_text()
+    assert "\x1b" not in text and "\r" not in text
+    assert re.search(r"train +\d+/900 steps.*loss.*tok/s.*left", text)
+    assert "start        finished    order" in text and "solved" in text
+
+
+def test_a_second_run_says_that_every_stage_is_done_and_starts_none(sudoku: Path) -> None:
+    attempts = sorted(sudoku.glob("runs/store/*/attempts/*"))
+    found = run(sudoku, "recipe:sudoku")
+    assert "every stage is done" in found.stdout
+    assert sorted(sudoku.glob("runs/store/*/attempts/*")) == attempts
+
+
+def test_other_sampler_steps_run_only_sampling_again_and_diff_says_so_before(sudoku: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    recipe = (Path(importlib.util.find_spec("dllm_run").origin).parent / "specs/recipes/sudoku.yaml").read_text()
+    old.write_text(recipe)
+    new.write_text(recipe.replace("steps: 16", "steps: 8"))
+    said = json.loads(run(sudoku, "diff", str(old), str(new), "--json", code=4).stdout)
+    assert [(change["path"], change["effect"]) for change in said["changes"]] == [("stages.solve.sampler.steps", "result")]
+    assert said["invalidated"] == ["solve"] and set(said["kept"]) == {"train", "train.data", "solve.data"} - set(said["invalidated"])
+    before = {path.parent.parent.name for path in sudoku.glob("runs/store/*/attempts/*")}
+    run(sudoku, str(new))
+    after = {path.parent.parent.name for path in sudoku.glob("runs/store/*/attempts/*")}
+    assert len(after - before) == 1
+    assert results(sudoku, str(new))["solve"]["id"] in after - before
+
+
+def test_quickstart_ends_with_a_table_a_curve_and_texts(tmp_path: Path) -> None:
+    short = ["-s", "stages.train.duration=40 steps", "-s", "stages.bound.likelihood.samples=1", "-s", "stages.write.max_new_tokens=32"]
+    found = run(tmp_path, "recipe:quickstart", *short)
+    stages = results(tmp_path, "recipe:quickstart", *short)
+    table = stages["bound"]["results"]["tasks"]["held_out_text"]["table"]
+    assert [row["name"] for row in table] == ["this model", "byte unigram", "byte trigram", "gzip -9"]
+    assert all(row["unit"] == "bits per byte" and 1 < row["value"] < 9 and row["meaning"] for row in table)
+    assert table[0]["error"] > 0
+    assert "held-out bound" in found.stdout and "nats per token over steps" in found.stdout
+    assert (tmp_path / "runs/store" / stages["train"]["id"] / "loss.png").read_bytes().startswith(b"\x89PNG")
+    samples = (tmp_path / "runs/store" / stages["restore"]["id"] / "samples/samples.jsonl").read_text().splitlines()
+    assert len(samples) == 3 and all("_" in json.loads(line)["masked"] for line in samples)
+    assert "in the original" in found.stdout
+
+
+@pytest.fixture(scope="session")
+def real_weights(pytestconfig: pytest.Config) -> str:
+    """Folder with the package that carries the weights, fetched once into pytest's cache."""
+    folder = pytestconfig.cache.mkdir("rxnmapper") if pytestconfig.cache is not None else None
+    assert folder is not None
+    if not (folder / "rxnmapper").is_dir():
+        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder), "rxnmapper==0.4.3"]
+        found = subprocess.run(command, capture_output=True, text=True)
+        if found.returncode != 0:
+            pytest.skip(f"no real weights here: the package index did not answer ({found.stderr.strip().splitlines()[-1]})")
+    return str(folder)
+
+
+def test_real_weights_are_loaded_tuned_sampled_and_evaluated(tmp_path: Path, real_weights: str) -> None:
+    short = ["-s", "stages.train.duration=12 steps", "-s", "stages.bound.limit=16", "-s", "stages.train.evaluate.every=6 steps"]
+    run(tmp_path, "recipe:reactions", *short, extra_path=real_weights)
+    stages = results(tmp_path, "recipe:reactions", *short, extra_path=real_weights)
+    # Half of the product hidden: weights that were not loaded restore next to nothing.
+    assert stages["before"]["results"]["restored"] > 0.6
+    metrics = (tmp_path / "runs/store" / stages["train"]["id"] / "attempts/1/metrics.jsonl").read_text().splitlines()
+    bounds = [line["bound"] for line in map(json.loads, metrics) if "bound" in line]
+    assert len(bounds) == 2 and bounds[-1] < bounds[0]
+    table = stages["bound"]["results"]["tasks"]["held_out_text"]["table"]
+    assert table[0]["value"] < table[1]["value"], "worse than counting bytes"
