@@ -41,6 +41,8 @@ class Compiled:
     """Without its sweep, everything resolved."""
     root: Node
     """The same before it had types, with the place of every value."""
+    tree: Node
+    """The same before references were resolved and the top was handed to the stages."""
     plan: Plan
     warnings: tuple[Diagnostic, ...]
 
@@ -74,13 +76,14 @@ def compile_spec(source: Source, lock: Lock) -> Compiled:
     records = {locator: lock.record(locator, what) for stage in stages.values() for locator, what in inputs_of(stage.body).items()}
     plan = Plan(name=base.spec.name, inputs=dict(sorted(records.items())), stages=stages, points=found)
     warnings.update(dict.fromkeys(_unresolved(base.root, records.values())))
-    return Compiled(spec=base.spec, root=base.root, plan=plan, warnings=tuple(warnings))
+    return Compiled(spec=base.spec, root=base.root, tree=base.tree, plan=plan, warnings=tuple(warnings))
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
     spec: Spec
     root: Node
+    tree: Node
     lowering: Lowering
 
 
@@ -141,7 +144,7 @@ def _compile_point(point: PointTree, lock: Lock, errors: dict[Diagnostic, None],
         return None
     lowering = Lowering(spec=spec, record_of=lock.record)
     lowering.run()
-    return _Done(spec, root, lowering)
+    return _Done(spec, root, tree, lowering)
 
 
 def _reference(item: Diagnostic) -> bool:

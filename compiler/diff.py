@@ -1,12 +1,15 @@
 """What changed between two compiled specs, by effect, and which stages it invalidates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.leaves import Path, leaves
+from dllm_run.specs.parts import parts
+from dllm_run.specs.reference import Reference
 
 from .compile import Compiled
+from .origin import written
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,11 @@ class Difference:
 
 def diff(old: Compiled, new: Compiled) -> Difference:
     """Compare two specs. A stage is kept if it has the same id in both, whatever it is called."""
-    before, after = _leaves(old), _leaves(new)
+    renamed = _renamed(old, new)
+    both = (old.spec.stages.keys() & new.spec.stages.keys()) | set(renamed) | set(renamed.values())
+    before, after = _leaves(old, both, renamed), _leaves(new, both, {})
     places = new.sources()
-    changes = []
+    changes = [Change(f"stages.{now}", was, now, Effect.NONE) for was, now in renamed.items()]
     for path in sorted(before.keys() | after.keys()):
         was, now = before.get(path, _ABSENT), after.get(path, _ABSENT)
         if was[0] != now[0]:
@@ -62,47 +67,52 @@ def diff(old: Compiled, new: Compiled) -> Difference:
 _ABSENT: tuple[Any, Effect] = (None, Effect.NONE)
 
 
-def _leaves(compiled: Compiled) -> dict[Path, tuple[Any, Effect]]:
+def _renamed(old: Compiled, new: Compiled) -> dict[str, str]:
+    """Old names to new ones, for stages that are called otherwise and compute the same."""
+    found: dict[str, str] = {}
+    for was in old.spec.stages.keys() - new.spec.stages.keys():
+        same = (now for now in new.spec.stages if now not in old.spec.stages and _ids(new, now) == _ids(old, was))
+        now = next((name for name in same if name not in found.values()), None)
+        if now is not None:
+            found[was] = now
+    return dict(sorted(found.items()))
+
+
+def _ids(compiled: Compiled, name: str) -> set[str]:
+    return {point.stages[name] for point in compiled.plan.points.values() if name in point.stages}
+
+
+def _leaves(compiled: Compiled, both: set[str], renamed: dict[str, str]) -> dict[Path, tuple[Any, Effect]]:
     found: dict[Path, tuple[Any, Effect]] = {}
     for name, stage in compiled.spec.stages.items():
-        for path, value, effect in leaves(stage.completed(), ("stages", name)):
-            found[path] = (value, effect)
+        shown = renamed.get(name, name)
+        if name not in both:
+            # A stage that only one of them has is one change, not one for each of its fields.
+            found[("stages", name)] = (stage.word, Effect.RESULT)
+            continue
+        edges = {part.path: _edge(part.value, compiled, renamed) for part in parts(stage) if isinstance(part.value, Reference)}
+        for path, value, effect in leaves(stage.completed()):
+            found[("stages", shown, *path)] = (None if value == [] else edges.get(path, value), effect)
     for path in (("name",), ("seed",)):
         found[path] = (getattr(compiled.spec, path[0]), Effect.RESULT if path == ("seed",) else Effect.NONE)
-    grids = {tuple(sorted(point.name for point in compiled.plan.points.values()))}
-    found[("sweep",)] = (next(iter(grids)) if len(compiled.plan.points) > 1 else None, Effect.RESULT)
+    names = sorted(point.name for point in compiled.plan.points.values())
+    found[("sweep",)] = (names if len(names) > 1 else None, Effect.RESULT)
     for locator, record in compiled.plan.inputs.items():
-        found[("inputs", locator)] = (dict(record.files) or "unresolved", Effect.RESULT)
+        found[(f"inputs[{locator}]",)] = (dict(record.files) or "unresolved", Effect.RESULT)
     return found
 
 
+def _edge(edge: Reference, compiled: Compiled, renamed: dict[str, str]) -> str:
+    principal = compiled.spec.stages[edge.stage].outputs[0]
+    output = f".out.{edge.output}" if edge.output not in ("", principal) else ""
+    return f"${{stages.{renamed.get(edge.stage, edge.stage)}{output}}}"
+
+
 def _lifted(changes: list[Change], new: Compiled, old: Compiled) -> list[Change]:
-    """A change that every stage inherited from the top is told once, where it was made."""
-    out: list[Change] = []
-    told: set[tuple[str, str]] = set()
+    """Changes where they were made: what stages inherited from the top, or copied, is told once."""
+    out: dict[tuple[str, str, str], Change] = {}
     for change in changes:
-        top, rest = _inherited(change.path)
-        if top is not None and _written_at_top(change, rest, new, old):
-            if (rest, str(change.new)) not in told:
-                told.add((rest, str(change.new)))
-                out.append(Change(rest, change.old, change.new, change.effect, change.place))
-        else:
-            out.append(change)
-    return out
-
-
-def _inherited(path: str) -> tuple[str | None, str]:
-    parts = path.split(".", 2)
-    if len(parts) == 3 and parts[0] == "stages" and parts[2].split(".")[0] in ("compute", "launch", "model"):
-        return parts[1], parts[2]
-    return None, path
-
-
-def _written_at_top(change: Change, rest: str, new: Compiled, old: Compiled) -> bool:
-    steps = tuple(rest.split("."))
-    own = tuple(change.path.split("."))
-    for compiled in (new, old):
-        top, mine = compiled.root.get(steps), compiled.root.get(own)
-        if top is not None and mine is not None and top.mark == mine.mark:
-            return True
-    return False
+        path = (change.path,) if change.path.startswith("inputs[") else tuple(change.path.split("."))
+        home = ".".join(next((found for tree in (new.tree, old.tree) if (found := written(tree, path)) != path), path))
+        out.setdefault((home, str(change.old), str(change.new)), replace(change, path=home))
+    return list(out.values())

@@ -20,12 +20,18 @@ def expand(node: Node, cls: type) -> Node:
 
 def expand_at(root: Node, cls: type, path: tuple[str, ...], leaf: Node) -> Node:
     """`leaf` with the shorthands that it has at `path` of `root`, so that it merges with what stands there."""
-    shape: Shape | None = Shape(cls=cls)
+    shape = Shape(cls=cls)
     for length, part in enumerate(path):
-        shape = _shape_below(shape, root.get_text(path[:length]), part)
-        if shape is None:
+        below = _shape_below(shape, root.get_text(path[:length]), part)
+        if below is None:
             return leaf
-    return _expand(leaf, shape) if shape is not None else leaf
+        shape = below
+    return _expand(leaf, shape)
+
+
+def class_at(node: Node, cls: type) -> type | None:
+    """The vocabulary class that a map stands for: `cls`, or the word of that family which the map names."""
+    return _class_of(node, cls)
 
 
 def _shape_below(shape: Shape, node: Node | None, part: str) -> Shape | None:

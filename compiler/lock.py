@@ -69,7 +69,7 @@ def _version(locator: str) -> str | None:
 def read_lock(path: Path) -> dict[str, InputRecord]:
     """The records of a lock file; empty where there is none. Raises EnvironmentProblem for a broken one."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes()
     except OSError:
         return {}
     try:
@@ -79,7 +79,7 @@ def read_lock(path: Path) -> dict[str, InputRecord]:
                 f"{path.name} has schema {data['schema']!r}, this version reads {SCHEMA}: `dllm-run lock --update` rewrites it"
             )
         return {locator: InputRecord.from_json(item) for locator, item in data["inputs"].items()}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise EnvironmentProblem(f"{path.name} is not a lock file: delete it, or `dllm-run lock --update` to rewrite it") from None
 
 

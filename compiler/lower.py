@@ -54,7 +54,8 @@ class Lowering:
         tokenizer = self.tokenizer_of(model)
         if isinstance(tokenizer, Reference):
             tokenizer = Reference(self._stage(tokenizer.stage), "tokenizer")
-        body = DataStage(data=data, format=stage.data_format or self.format_of(model, data), tokenizer=tokenizer)
+        # On the CPU, but sent off as the rest is: a cluster asks for account and set-up lines there too.
+        body = DataStage(data=data, format=stage.data_format or self.format_of(model, data), tokenizer=tokenizer, launch=self.spec.launch)
         found = self._plan(body.completed())
         self.ids[f"{name}.data"] = found
         return found

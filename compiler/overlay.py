@@ -44,7 +44,7 @@ def assign(base: Node, path: tuple[str, ...], leaf: Node) -> Node:
     elif head in value:
         value[head] = assign(value[head], rest, leaf) if rest else merge(value[head], leaf)
     else:
-        value[head] = _without_nulls(at_path(rest, leaf)) if rest else leaf
+        value[head] = _without_nulls(at_path(rest, leaf))
     return Node(value, base.mark, base.key_mark)
 
 

@@ -60,7 +60,7 @@ def _block(item: Diagnostic, color: bool) -> Iterator[str]:
         yield _arrow(item.mark, gutter, color)
         yield from _snippet(item.mark, item.label, gutter, tone, color)
     for mark, text in item.related:
-        yield f"{_arrow(mark, gutter, color)}   {_shown(text)}"
+        yield _arrow(mark, gutter, color)
         yield from _snippet(mark, text, gutter, _BLUE, color)
     equals = f"{gutter} {_paint('=', _BLUE, color)}"
     if item.label and (item.mark is None or not item.mark.source.strip()):

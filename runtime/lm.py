@@ -85,7 +85,11 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
             infill = bool(arguments.get("infill", False))
             ids = [*tokens.begin, *tokens.encode(text, specials=infill)]
             tail = [] if infill else [tokens.mask] * self.settings.max_new_tokens
-            ids = ids[-(self.settings.max_length - len(tail)) :]
+            room = self.settings.max_length - len(tail)
+            if room < 1 or (infill and len(ids) > room):
+                what = f"a canvas of {len(ids)} tokens does" if infill else f"a prompt with an answer of {len(tail)} tokens does"
+                raise Failure(f"task {request.task_name}: {what} not fit the model's {self.settings.max_length}")
+            ids = ids[-room:]
             wanted.append(Request(tokens=[*ids, *tail], id=_identity(text), prompt=0 if infill else len(ids)))
         task = requests[0].task_name
         note = self.notes.get(task)

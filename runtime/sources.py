@@ -13,6 +13,9 @@ from dllm_run.specs.vocabulary.data import Data, Source
 from .build import build
 from .failure import Failure
 
+# The standard library refuses cells over 128 KiB; a text may be longer.
+csv.field_size_limit(1 << 30)
+
 Row = dict[str, str]
 FilesOf = Callable[[str], list[LocatedFile]]
 
@@ -42,7 +45,10 @@ def _source_rows(source: Source, files_of: FilesOf) -> Iterator[tuple[dict[str, 
         if reader is None:
             known = ", ".join(sorted(_READERS))
             raise Failure(f"{file.path.name}: files of this kind are not read; known are {known}")
-        yield from reader(file.path)
+        try:
+            yield from reader(file.path)
+        except UnicodeDecodeError:
+            raise Failure(f"{file.path.name} is not UTF-8") from None
 
 
 def _chosen(row: dict[str, Any], data: Data, format: str, place: str) -> Row:
@@ -56,10 +62,7 @@ def _chosen(row: dict[str, Any], data: Data, format: str, place: str) -> Row:
 
 
 def _text(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    try:
-        yield {"text": path.read_text(encoding="utf-8")}, path.name
-    except UnicodeDecodeError as error:
-        raise Failure(f"{path.name} is not UTF-8: byte {error.start}") from None
+    yield {"text": path.read_text(encoding="utf-8")}, path.name
 
 
 def _json_lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
@@ -70,8 +73,9 @@ def _json_lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def _json(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    text = path.read_text(encoding="utf-8")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(text)
     except ValueError as error:
         raise Failure(f"{path.name} is not JSON: {error}") from None
     if not isinstance(found, list):
@@ -95,15 +99,22 @@ def _map(line: str, place: str) -> dict[str, Any]:
 def _csv(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     with path.open(encoding="utf-8", newline="") as stream:
         reader = csv.DictReader(stream)
-        for row in reader:
-            yield row, f"{path.name}:{reader.line_num}"
+        try:
+            for row in reader:
+                yield row, f"{path.name}:{reader.line_num}"
+        except csv.Error as error:
+            raise Failure(f"{path.name}:{reader.line_num + 1}: {error}") from None
 
 
 def _parquet(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     import pyarrow.parquet  # half a second that only tables of this kind should cost
 
+    try:
+        table = pyarrow.parquet.ParquetFile(path)
+    except ValueError as error:
+        raise Failure(f"{path.name} is not a Parquet file: {error}") from None
     number = 0
-    for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+    for batch in table.iter_batches():
         for row in batch.to_pylist():
             yield row, f"{path.name}: row {number}"
             number += 1
@@ -111,7 +122,11 @@ def _parquet(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
 def _module(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """The texts of a module's literals, read without running it: `topics = {'assert': '…', …}` gives a row a value."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        raise Failure(f"{path.name}:{error.lineno} is not Python: {error.msg}") from None
     for statement in tree.body:
         if isinstance(statement, ast.Assign):
             for text, line in _literal_texts(statement.value):

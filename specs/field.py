@@ -17,7 +17,7 @@ class Leaf:
 
     meaning: str
     effect: Effect | None = None
-    """Of the whole subtree; None: a container asks its own fields, a scalar counts as `result`."""
+    """Also of what gives none below it; None: that of what holds it, and without any `result`."""
     unit: str | None = None
     minimum: float | None = None
     above: float | None = None

@@ -23,7 +23,7 @@ class LeafValue(NamedTuple):
 
 
 def leaves(value: Any, path: Path = (), effect: Effect | None = None) -> Iterator[LeafValue]:
-    """Walk `value` depth first. An effect given on a container holds for all below it; without any it is `result`."""
+    """Walk `value` depth first. An effect given on a container holds for what gives none below it; without any it is `result`."""
     if isinstance(value, Quantity | Reference) or (not isinstance(value, (dict, list, tuple)) and not _is_object(value)):
         yield LeafValue(path, encode(value), effect or Effect.RESULT)
     elif isinstance(value, dict):
@@ -39,7 +39,7 @@ def leaves(value: Any, path: Path = (), effect: Effect | None = None) -> Iterato
         if isinstance(value, Word):
             yield LeafValue((*path, value.tag), value.word, effect or Effect.RESULT)
         for info in fields_of(type(value)):
-            below = effect if effect is not None else info.leaf.effect
+            below = info.leaf.effect or effect
             for found in leaves(getattr(value, info.name), (*path, info.key), below):
                 yield found._replace(effect=Effect.RESULT) if found.path[len(path) :] in promoted else found
 

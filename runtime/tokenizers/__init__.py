@@ -44,12 +44,20 @@ class Tokens:
 
     def encode(self, text: str, *, specials: bool = False) -> list[int]:
         """Token ids of a text, nothing added. With `specials`, the names of special tokens in the text stand for them."""
-        self.fast.backend_tokenizer.encode_special_tokens = not specials
+        backend = self.fast.backend_tokenizer
+        backend.encode_special_tokens = not specials
         try:
-            return list(self.fast.backend_tokenizer.encode(text, add_special_tokens=False).ids)
-        except Exception as error:  # noqa: BLE001 - the library raises a bare Exception for a character it has no token for
-            shown = text if len(text) <= 40 else text[:40] + "…"
-            raise Failure(f"the tokenizer has no token for a character of {shown!r}: {error}") from None
+            ids = list(backend.encode(text, add_special_tokens=False).ids)
+        except Exception:  # noqa: BLE001 - the library raises a bare Exception for a character it has no token for
+            place = next((index for index, character in enumerate(text) if backend.token_to_id(character) is None), 0)
+            around = text[max(0, place - 20) : place + 20]
+            raise Failure(f"the tokenizer has no token for {text[place : place + 1]!r} in {around!r}") from None
+        unknown = self.fast.unk_token_id
+        if specials or unknown is None:
+            return ids
+        # A vocabulary of whole words spells its special tokens too, and text that names one must not become it.
+        special = set(self.fast.all_special_ids)
+        return [int(unknown) if token in special else token for token in ids]
 
     def pieces(self, ids: list[int]) -> list[str]:
         """The text of each token on its own."""

@@ -120,7 +120,7 @@ class Training(Stage):
         return True
 
     def promoted(self) -> frozenset[Path]:
-        # Dropout inside stock modules is drawn per micro batch, so its size then changes the result.
+        """The micro batch, under dropout: stock modules draw it for each micro batch, so that its size changes the result."""
         return frozenset({("batch", "micro")}) if self.model.dropout > 0 else frozenset()
 
     def completed(self) -> "Training":

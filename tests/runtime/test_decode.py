@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dllm_run.runtime.build import build
 from dllm_run.runtime.canvas import Request, lay_out
-from dllm_run.runtime.decode import Decoded, Reveal, decode
+from dllm_run.runtime.decode import Decoded, Reveal, _select, decode
 from dllm_run.runtime.noise import Stream
 from dllm_run.specs.vocabulary.samplers.llada import Llada
 
@@ -121,7 +121,9 @@ WORDS = {
 }
 
 
-def run(requests: list[Request], word: Llada, *, forbidden: tuple[int, ...] = (), stream: Stream | None = None) -> tuple[Decoded, StubDenoiser]:
+def run(
+    requests: list[Request], word: Llada, *, forbidden: tuple[int, ...] = (), stream: Stream | None = None
+) -> tuple[Decoded, StubDenoiser]:
     denoiser = StubDenoiser(logits_of, mask_token=M, dtype=torch.float32)
     canvas = lay_out(requests, mask_token=M, pad=0, device=CPU)
     return decode(denoiser, canvas, build(word), stream or Given(), forbidden=forbidden), denoiser  # type: ignore[arg-type]
@@ -237,6 +239,12 @@ def test_of_equally_confident_positions_the_leftmost_is_first() -> None:
     canvas = lay_out([continuation([1], 6, 0)], mask_token=M, pad=0, device=CPU)
     found = decode(denoiser, canvas, build(Llada()), Stream(0, "sample"))  # type: ignore[arg-type]
     assert found.step_BL[0].tolist() == [-1, 0, 1, 2, 3, 4, 5]
+
+
+def test_positions_of_probability_zero_are_committed_when_it_is_their_turn() -> None:
+    open_KL = torch.tensor([[False, True, False, True, True]])
+    chosen = _select(open_KL, torch.tensor([-math.inf, -math.inf, -1.0]), torch.tensor([2]))
+    assert chosen.tolist() == [[False, True, False, False, True]]
 
 
 def test_greedy_decoding_reads_no_random_numbers() -> None:

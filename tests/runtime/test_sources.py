@@ -99,6 +99,11 @@ def test_the_topics_of_pydoc_are_rows() -> None:
     assert len(rows) > 50 and any("assert" in row["text"] for row in rows)
 
 
+def test_a_cell_of_a_table_may_be_as_long_as_a_book(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text\n" + "x" * 300_000 + "\n", encoding="utf-8")
+    assert [len(row["text"]) for row in read(tmp_path, "./a.csv")] == [300_000]
+
+
 BAD = {
     "bad-json-line": ("a.jsonl", '{"text": "x"}\n{"text": \n', "a.jsonl:2 is not JSON"),
     "line-not-a-map": ("a.jsonl", '{"text": "x"}\n["x"]\n', "a.jsonl:2 is not a map"),

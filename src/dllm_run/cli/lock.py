@@ -12,7 +12,7 @@ from .specs import find
 
 def main(options: argparse.Namespace) -> int:
     """0 if written. Without --update, inputs that differ from an existing lock are exit 6."""
-    named = find(options.spec, options.set)
+    named = find(options.spec, options.set, new_lock=options.update)
     if named.lock_path is None:
         raise EnvironmentProblem("a recipe has no lock file of its own: its lock is written with each run")
     drift = named.lock.drift(named.lock.locked.values())

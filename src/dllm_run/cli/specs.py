@@ -11,7 +11,8 @@ from dllm_run.compiler.compile import Compiled, Source, compile_spec
 from dllm_run.compiler.lock import Lock, read_lock
 from dllm_run.compiler.render import render
 from dllm_run.compiler.suggest import nearest
-from dllm_run.specs.errors import NotFound
+from dllm_run.specs.errors import EnvironmentProblem, NotFound
+from dllm_run.specs.plan import InputRecord
 
 RECIPE = "recipe:"
 
@@ -34,15 +35,27 @@ class Named:
         return found
 
 
-def find(name: str, flags: Sequence[str]) -> Named:
-    """The spec of a file name or `recipe:NAME`. Raises NotFound, with the nearest name that exists."""
+def find(name: str, flags: Sequence[str], *, new_lock: bool = False) -> Named:
+    """The spec of a file name or `recipe:NAME`. Raises NotFound, with the nearest name that exists.
+
+    `new_lock`: the lock is about to be written anew, so that a broken one counts as none.
+    """
     recipe = name.startswith(RECIPE)
     path = _recipe(name.removeprefix(RECIPE)) if recipe else _file(name)
     base = Path() if recipe else path.parent
     lock_path = None if recipe else path.with_name(path.stem + ".lock.json")
-    lock = Lock(base, read_lock(lock_path) if lock_path is not None else {})
+    lock = Lock(base, _locked(lock_path, new_lock))
     source = Source(file=name if recipe else str(path), data=path.read_bytes(), flags=tuple(flags))
     return Named(source, base, lock_path, lock)
+
+
+def _locked(path: Path | None, new_lock: bool) -> dict[str, InputRecord]:
+    try:
+        return read_lock(path) if path is not None else {}
+    except EnvironmentProblem:
+        if not new_lock:
+            raise
+        return {}
 
 
 def recipes() -> dict[str, Path]:

@@ -1,0 +1,175 @@
+"""Training through Trainer against a loop written out in plain torch: the same weights whatever the micro batch."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from runtime_toys import compiled, context_of, run_stage
+from torch import Tensor
+
+from dllm_run.runtime.build import build
+from dllm_run.runtime.context import Context
+from dllm_run.runtime.failure import Failure
+from dllm_run.runtime.history import history
+from dllm_run.runtime.likelihood import Scored, elbo
+from dllm_run.runtime.models import load
+from dllm_run.runtime.noise import Stream
+from dllm_run.runtime.prepared import HELD_OUT, TRAIN, Split
+from dllm_run.runtime.train import train
+from dllm_run.runtime.training_rows import TrainingRows, collate, rows_of
+from dllm_run.specs.plan import Plan
+from dllm_run.specs.vocabulary.schedules.linear import Linear
+from dllm_run.specs.vocabulary.training import Training
+
+# An epsilon far above the rounding of gradients, so that Adam's quotient does not blow it up.
+SPEC = """
+version: 1
+name: toy
+seed: 5
+model: {scratch: {family: llama, layers: 2, width: 32, heads: 2, positions: 64}, tokenizer: characters}
+data:
+  toy: {sources: [./texts.jsonl], holdout: 3 rows, max_length: 20}
+stages:
+  train:
+    kind: pretrain
+    data: ${data.toy}
+    objective: {type: mdlm, time_sampling: stratified}
+    batch: {global: 4, micro: 4}
+    optimizer: {learning_rate: 1e-2, epsilon: 1e-3, weight_decay: 0.1, warmup: 2 steps, max_grad_norm: 0.5}
+    duration: 4 steps
+    evaluate: {every: 2 steps}
+    checkpoint: {every: 2 steps}
+compute: {threads: 1}
+"""
+STEPS = 4
+RAGGED = "".join(f'{{"text": "{"abcdefghij" * 2!s:.{2 + 3 * index}}"}}\n' for index in range(9))
+
+
+def trained(folder: Path, *flags: str) -> tuple[Context, dict[str, Tensor]]:
+    plan = prepared(folder, *flags)
+    context = context_of(plan, "train", folder)
+    train(context)
+    return context, safetensors.torch.load_file(str(context.entry.output("model") / "model.safetensors"))
+
+
+def prepared(folder: Path, *flags: str) -> Plan:
+    folder.mkdir(exist_ok=True)
+    (folder / "texts.jsonl").write_text(RAGGED, encoding="utf-8")
+    plan = compiled(folder, SPEC, *flags)
+    run_stage(plan, "train.data", folder)
+    return plan
+
+
+def written_out(folder: Path, *flags: str) -> tuple[list[float], dict[str, Tensor]]:
+    """The same training by hand: whole batches, AdamW, clipping, a warm-up of two steps."""
+    plan = prepared(folder, *flags)
+    context = context_of(plan, "train", folder)
+    body = context.stage.body
+    assert isinstance(body, Training)
+    denoiser, stream = load(context, body.model).denoiser.train(), Stream(context.seed, "noise")
+    objective = build(body.objective)
+    split = Split.open(context.output_of(body.data), TRAIN)  # type: ignore[arg-type]
+    rows = TrainingRows(split, seed=context.seed, batch=4, steps=STEPS)
+    names = dict(denoiser.network.named_parameters())
+    groups = [
+        {"params": [value for name, value in names.items() if "norm" not in name], "weight_decay": 0.1},
+        {"params": [value for name, value in names.items() if "norm" in name], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.999), eps=1e-3)
+    losses = []
+    for step in range(STEPS):
+        batch = rows_of(collate([rows[place] for place in range(4 * step, 4 * step + 4)], pad=0, batch=4))
+        loss = objective.loss(denoiser, batch, objective.draw(stream, batch))
+        mean = loss.numerator / loss.denominator
+        optimizer.zero_grad()
+        mean.backward()
+        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 0.5)
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-2 * min(1.0, step / 2)
+        optimizer.step()
+        losses.append(float(mean))
+    return losses, {name: value.detach() for name, value in names.items()}
+
+
+@pytest.mark.parametrize("normalise", ["token", "sequence", "batch"])
+@pytest.mark.parametrize("micro", [1, 2, 4])
+def test_training_equals_a_loop_in_plain_torch_whatever_the_micro_batch(micro: int, normalise: str, tmp_path: Path) -> None:
+    flags = (f"stages.train.batch.micro={micro}", f"stages.train.objective.normalise={normalise}")
+    context, found = trained(tmp_path / "trainer", *flags)
+    losses, expected = written_out(tmp_path / "loop", *flags)
+    assert [loss for _, loss in history(context.entry).train] == pytest.approx(losses, rel=1e-5)
+    assert found.keys() == expected.keys() - {"lm_head.weight"}
+    for name, weight in found.items():
+        torch.testing.assert_close(weight, expected[name], rtol=0, atol=2e-6)
+
+
+def test_training_moves_every_weight(tmp_path: Path) -> None:
+    context, found = trained(tmp_path)
+    body = context.stage.body
+    assert isinstance(body, Training)
+    for name, weight in load(context, body.model).denoiser.network.state_dict().items():
+        if name in found:
+            assert float((weight - found[name]).abs().max()) > 1e-4, name
+
+
+def test_the_held_out_bound_is_that_of_the_saved_weights_and_evaluated_once_a_time(tmp_path: Path) -> None:
+    context, found = trained(tmp_path, "stages.train.batch.micro=2")
+    body = context.stage.body
+    assert isinstance(body, Training)
+    assert [step for step, _ in history(context.entry).held_out] == [2, 4]
+    assert context.attempt.metrics.read_text(encoding="utf-8").count('"bound"') == 2
+    denoiser = load(context, body.model).denoiser.eval()
+    denoiser.network.load_state_dict(found, strict=False)
+    split = Split.open(context.output_of(body.data), HELD_OUT)  # type: ignore[arg-type]
+    scored = [Scored(tokens=split.sequence(index)[0], id=index) for index in range(len(split))]
+    stream = Stream(context.seed, "evaluate")
+    bounds = elbo(denoiser, scored, schedule=build(Linear()), stream=stream, samples=1, batch=1, across=True)
+    tokens = sum(len(item.tokens) for item in scored)
+    assert history(context.entry).held_out[-1][1] == pytest.approx(sum(bound.nll for bound in bounds) / tokens, rel=1e-5)
+
+
+def test_evaluating_on_the_way_changes_no_weight(tmp_path: Path) -> None:
+    with_it, without = trained(tmp_path / "a")[1], trained(tmp_path / "b", "stages.train.evaluate=null")[1]
+    assert all(torch.equal(with_it[name], without[name]) for name in with_it)
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
+    context, _ = trained(tmp_path, "stages.train.checkpoint={every: 1 steps, keep: 2}")
+    assert [step for step, _ in context.entry.complete_checkpoints()] == [3, 4]
+    assert sorted(path.name for path in context.entry.checkpoints.iterdir()) == ["step-3", "step-4"]
+
+
+def test_the_global_generator_decides_nothing_without_dropout(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    one = trained(tmp_path / "a")[1]
+    torch.manual_seed(2)
+    two = trained(tmp_path / "b")[1]
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_gradient_checkpointing_changes_rounding_only(tmp_path: Path) -> None:
+    plain, checkpointed = trained(tmp_path / "a")[1], trained(tmp_path / "b", "compute.gradient_checkpointing=true")[1]
+    for name in plain:
+        torch.testing.assert_close(plain[name], checkpointed[name], rtol=0, atol=2e-6)
+
+
+def test_the_attention_kernel_changes_rounding_only(tmp_path: Path) -> None:
+    sdpa, eager = trained(tmp_path / "a")[1], trained(tmp_path / "b", "compute.attention_kernel=eager")[1]
+    for name in sdpa:
+        torch.testing.assert_close(sdpa[name], eager[name], rtol=0, atol=1e-5)
+
+
+def test_training_before_the_data_are_prepared_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text(RAGGED, encoding="utf-8")
+    context = context_of(compiled(tmp_path, SPEC), "train", tmp_path)
+    with pytest.raises(Failure, match=r"stage train\.data .* has no result in this store yet: run it first"):
+        train(context)
+
+
+def test_a_file_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text(RAGGED, encoding="utf-8")
+    plan = compiled(tmp_path, SPEC)
+    (tmp_path / "texts.jsonl").write_text(RAGGED + RAGGED, encoding="utf-8")
+    with pytest.raises(Failure, match=r"texts\.jsonl is not the file that the plan was made for"):
+        run_stage(plan, "train.data", tmp_path)
