@@ -60,7 +60,8 @@ def _block(item: Diagnostic, color: bool) -> Iterator[str]:
         yield _arrow(item.mark, gutter, color)
         yield from _snippet(item.mark, item.label, gutter, tone, color)
     for mark, text in item.related:
-        yield _arrow(mark, gutter, color)
+        # A place without its line has nothing to write the text under.
+        yield _arrow(mark, gutter, color) + ("" if mark.source.strip() else f"   {_shown(text)}")
         yield from _snippet(mark, text, gutter, _BLUE, color)
     equals = f"{gutter} {_paint('=', _BLUE, color)}"
     if item.label and (item.mark is None or not item.mark.source.strip()):

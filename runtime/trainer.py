@@ -123,7 +123,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         self.context.emit("evaluate", {"step": self.state.global_step, "bound": bound, "unit": "nats per token"})
         found = {"eval_loss": bound}
         # Trainer's own does the same: without it the request to evaluate stands, and is met twice at the end.
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:

@@ -32,7 +32,9 @@ class Geometry:
     mlp_bias: bool = False
     qk_norm: bool = False
     post_norm: bool = False
-    """Norms after the residual sums, as in BERT, and not before attention and mlp."""
+    """Norms behind the residual sums, as BERT has them, not before attention and mlp."""
+    elementwise_gelu: bool = False
+    """GELU made of elementwise operations, as GPT-2 has it: more is kept for the backward pass."""
     learned_positions: int = 0
     token_types: int = 0
     embedding: int | None = None
@@ -230,7 +232,7 @@ def _gpt2(config: _Config) -> Geometry:
         layers=layers, width=width, heads=heads, kv_heads=heads, head_dim=width // heads, mlp=config.size("n_inner", 4 * width),
         vocabulary=config.size("vocab_size"), positions=positions, tied=config.flag("tie_word_embeddings", True), gated=False,
         rms_norm=False, fused_qkv=True, qkv_bias=True, out_bias=True, mlp_bias=True, learned_positions=positions,
-        norm_parameters=layers * 4 * width + 2 * width,
+        norm_parameters=layers * 4 * width + 2 * width, elementwise_gelu=True,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """What tests share: golden texts, and compiling a text as the command line would."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 from dllm_run.compiler.compile import Compiled, Source, compile_spec
 from dllm_run.compiler.lock import Lock
 from dllm_run.specs.errors import Diagnostic, SpecError
+
+# Before torch is loaded: threads that wait by spinning slow each other down where cores are few.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 TESTS = Path(__file__).parent
 Compile = Callable[..., Compiled]

@@ -100,7 +100,7 @@ def test_related_places_follow_with_their_own_lines_and_one_gutter() -> None:
         "    |\n"
         "104 |   a: 2\n"
         "    |   ^ second time\n"
-        "   --> spec.yaml:7:3   first time\n"
+        "   --> spec.yaml:7:3\n"
         "    |\n"
         "  7 |   a: 1\n"
         "    |   ^ first time\n"

@@ -262,7 +262,7 @@ def canvas_text(seen: tuple[int, ...], position: int) -> list[float]:
     ("until", "answer"),
     [
         ([], "yes. no\nSTOP and on"),
-        (".", "yes"),
+        (" and", "yes. no\nSTOP"),
         (["\n"], "yes. no"),
         (["STOP", "\n", "no"], "yes. "),
         (["", "and"], "yes. no\nSTOP "),

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -84,10 +83,11 @@ def test_a_config_counts_as_the_stock_class_that_it_makes(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_lora_on_all_linear_layers_has_as_many_parameters_as_peft_trains(family: str) -> None:
+    peft = pytest.importorskip("peft")
     network = built(FAMILIES[family])
     geometry = Geometry.from_config(network.config.to_dict())
     assert geometry is not None
-    adapted = get_peft_model(network, LoraConfig(r=4, target_modules="all-linear"), low_cpu_mem_usage=True)
+    adapted = peft.get_peft_model(network, peft.LoraConfig(r=4, target_modules="all-linear"), low_cpu_mem_usage=True)
     assert geometry.lora_parameters(4) == sum(found.numel() for found in adapted.parameters() if found.requires_grad)
 
 

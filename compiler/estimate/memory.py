@@ -1,0 +1,187 @@
+"""Peak memory of a device in bytes: what is stored for good, and what the worst moment of a step adds."""
+
+import math
+from dataclasses import dataclass, replace
+
+from dllm_run.specs.geometry import Geometry
+
+from . import InferenceSetting, Memory, Precision, Quantization, Setting, StrategyName
+from .activations import BYTES, layer_bytes, mlp_width, working_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Strategy:
+    """What is divided among processes (arXiv 1910.02054, figure 1), and what communication holds."""
+
+    weights: bool = False
+    gradients: bool = False
+    optimizer: bool = False
+    bucket: float = 0.0
+    """Elements of gradients that are copied for communication; infinite: all of them."""
+    live: float = 0.0
+    """Elements of gathered weights that may live at once; infinite: as FSDP2, two layers and what is outside layers."""
+    own_step: bool = False
+    """Whether the optimizer is DeepSpeed's, which turns bf16 gradients into fp32 ones; torch's keeps roots of the moments."""
+
+
+# DistributedDataParallel has a copy of all gradients in buckets (its gradient_as_bucket_view is off by default). DeepSpeed's
+# defaults: reduce_bucket_size 5e8, stage3_max_live_parameters 1e9.
+_STRATEGIES: dict[StrategyName, _Strategy] = {
+    "none": _Strategy(),
+    "ddp": _Strategy(bucket=math.inf),
+    "zero1": _Strategy(optimizer=True, bucket=5e8, own_step=True),
+    "zero2": _Strategy(optimizer=True, gradients=True, bucket=5e8, own_step=True),
+    "zero3": _Strategy(optimizer=True, gradients=True, weights=True, bucket=5e8, live=1e9, own_step=True),
+    "fsdp2": _Strategy(optimizer=True, gradients=True, weights=True, live=math.inf),
+}
+
+_LOGITS = 3 * 4  # bytes of a scored position and token: log-softmax, its gradient and theirs together, all fp32 (as measured)
+_CONTEXT = {"cuda": 800_000_000, "cpu": 500_000_000}  # CUDA context, cuBLAS workspaces and kernels; Python with torch
+_NCCL = 800_000_000  # communicators and their channels, where there is more than one process
+_FRAGMENTATION, _FRAGMENTATION_HIGH = 0.05, 0.10  # of what is allocated and freed in every step
+_DEVIATION = math.sqrt(1 / 12)  # of a uniform time
+
+
+def training_memory(geometry: Geometry, setting: Setting) -> Memory:
+    """Peak memory of a training step on one device, AdamW with bf16 or fp32 weights, full or LoRA on every linear layer."""
+    if setting.quantization is not None and setting.lora_rank is None:
+        raise ValueError("quantised weights have no gradients: they are trained through LoRA alone")
+    share = min(1.0, setting.scored * (2 - 1 / (setting.accumulation * setting.world))) if setting.stratified else setting.scored
+    worst = min(1.0, max(share, setting.scored + 3 * _DEVIATION / math.sqrt(setting.micro)))
+    low = _training(geometry, setting, share, 0.0)
+    high = _training(geometry, setting, worst, _FRAGMENTATION_HIGH)
+    return replace(_training(geometry, setting, share, _FRAGMENTATION), low=low.total, high=high.total)
+
+
+def _training(geometry: Geometry, setting: Setting, share: float, fragmentation: float) -> Memory:
+    """The worst moment of a step: the logits, the head's gradient, a layer walked back, its end with all gradients, the optimizer."""
+    stored, number = _stored(geometry, setting), BYTES[setting.precision]
+    divided = setting.world if _STRATEGIES[setting.strategy].gradients else 1
+    trained = geometry.parameters() if setting.lora_rank is None else geometry.lora_parameters(setting.lora_rank)
+    gradients = trained * number.weight // divided
+    head = _table(geometry) * number.weight // divided if setting.lora_rank is None else 0
+    kept = gradients if setting.accumulation > 1 else 0  # Trainer drops gradients after a step, so at first there are none
+    early = max(kept, head)
+    scored = math.ceil(setting.micro * setting.length * share)
+    layers, again, layer = _activations(geometry, setting, scored)
+    row = geometry.vocabulary * min(scored, setting.logit_chunk or scored)
+    moments = [
+        Memory(moment="logits", gradients=early if setting.logit_chunk else kept, activations=layers, logits=_LOGITS * row),
+        Memory(moment="head", gradients=early, activations=layers, logits=4 * row),
+        Memory(moment="backward", gradients=early, activations=layers + again),
+        # The gradient of a tied matrix comes twice: from the head, and at the end from the embedding.
+        Memory(moment="gradients", gradients=gradients + head * geometry.tied, activations=layer),
+        Memory(moment="step", gradients=gradients, step_buffers=_step(geometry, setting, trained)),
+    ]
+    worst = max(moments, key=lambda moment: moment.total)
+    found = replace(
+        stored, moment=worst.moment, gradients=worst.gradients, activations=worst.activations, logits=worst.logits,
+        step_buffers=worst.step_buffers, autocast_copies=stored.autocast_copies if worst.moment != "step" else 0,
+    )  # fmt: skip
+    return replace(found, fragmentation=int(fragmentation * (worst.total + found.gathered + found.autocast_copies)))
+
+
+def _activations(geometry: Geometry, setting: Setting, scored: int) -> tuple[int, int, int]:
+    """Bytes kept of all layers, those that walking back one of them adds, and those left at the last."""
+    number, tokens = BYTES[setting.precision], setting.micro * setting.length
+    kernel, length = setting.attention, setting.length
+    layer = tokens * layer_bytes(geometry, precision=setting.precision, attention=kernel, length=length, lora_rank=setting.lora_rank)
+    working = tokens * working_bytes(geometry, precision=setting.precision, attention=kernel, length=length)
+    if setting.quantization is not None:
+        working += number.compute * max(inputs * outputs for _, inputs, outputs in geometry.matrices())  # one matrix, dequantised
+    stream = number.stream * geometry.width
+    ends = 3 * stream * (tokens + scored)  # the last norm; the chosen rows and what the head makes of them
+    if setting.gradient_checkpointing:
+        return int(geometry.layers * stream * tokens + ends), int(layer + working), int(layer + working)
+    return int(geometry.layers * layer + ends), int(working), int(layer + working)
+
+
+def _stored(geometry: Geometry, setting: Setting) -> Memory:
+    """What lives through a step. AdamW has two moments, in fp32 where there is an fp32 weight (arXiv 1711.05101)."""
+    number, strategy = BYTES[setting.precision], _STRATEGIES[setting.strategy]
+    adapters = 0 if setting.lora_rank is None else geometry.lora_parameters(setting.lora_rank)
+    trained = adapters or geometry.parameters()
+    parts = setting.world if strategy.optimizer else 1
+    slices = setting.world if strategy.weights else 1
+    master = setting.master_weights and number.weight < 4
+    moments = 2 * (4 if master else number.weight)
+    copies = 0 if strategy.weights else _copies(geometry, setting.precision, setting.quantization)
+    return Memory(
+        moment="",
+        weights=_weights(geometry, setting.precision, setting.quantization) // slices,
+        gathered=_gathered(geometry, setting),
+        lora=adapters * number.weight // slices,
+        communication=int(min(trained, strategy.bucket)) * number.weight,
+        optimizer=trained * moments // parts,
+        master_weights=trained * 4 // parts if master else 0,
+        autocast_copies=copies,
+        context=_CONTEXT[setting.device] + (_NCCL if setting.world > 1 and setting.device == "cuda" else 0),
+    )
+
+
+def _weights(geometry: Geometry, precision: Precision, quantization: Quantization | None) -> int:
+    """Weights as stored. nf4: 4 bits, an 8-bit scale for 64 of them, an fp32 one for 256 scales (arXiv 2305.14314, section 3);
+    int8: 8 bits and an fp32 scale for each output (arXiv 2208.07339). Output matrix and embeddings are never quantised."""
+    linear, number = geometry.linear_parameters(), BYTES[precision]
+    rest = (geometry.parameters() - linear) * number.weight
+    outputs = sum(count * outputs for count, _, outputs in geometry.matrices())
+    sizes = {None: linear * number.weight, "nf4": linear * (4 / 8 + 1 / 64 + 4 / (64 * 256)), "int8": linear + 4 * outputs}
+    return rest + int(sizes[quantization])
+
+
+def _copies(geometry: Geometry, precision: Precision, quantization: Quantization | None) -> int:
+    """Autocast casts a weight once per forward pass and keeps it for the backward pass: 2 bytes for each fp32 matrix."""
+    if precision != "bf16":
+        return 0
+    linear = 0 if quantization is not None else geometry.linear_parameters()
+    return 2 * (linear + _table(geometry))
+
+
+def _gathered(geometry: Geometry, setting: Setting) -> int:
+    """Whole weights of a sharded model. FSDP2: a layer, the next one and what is outside layers, with their gradients."""
+    live, compute = _STRATEGIES[setting.strategy].live, BYTES[setting.precision].compute
+    if math.isfinite(live):
+        return int(min(live, geometry.parameters())) * compute
+    layer = geometry.linear_parameters() // geometry.layers
+    outside = geometry.parameters() - geometry.linear_parameters()
+    return (2 * layer + outside) * compute * (2 if setting.lora_rank is None else 1)
+
+
+def _step(geometry: Geometry, setting: Setting, trained: int) -> int:
+    """Buffers of the optimizer's step. On a CPU torch goes parameter by parameter: a root and a quotient of the largest one."""
+    strategy, number = _STRATEGIES[setting.strategy], BYTES[setting.precision]
+    own = trained // (setting.world if strategy.optimizer else 1)
+    if strategy.own_step:
+        return own * 4 if number.weight < 4 else 0
+    if setting.device == "cuda":
+        return own * number.weight
+    return 2 * number.weight * (_table(geometry) if setting.lora_rank is None else 0)
+
+
+def _table(geometry: Geometry) -> int:
+    """Weights of the output matrix, or of the embedding."""
+    return geometry.vocabulary * (geometry.embedding or geometry.width)
+
+
+def inference_memory(geometry: Geometry, setting: InferenceSetting) -> Memory:
+    """Peak memory of sampling or scoring on one device: weights, the widest moment of a layer, logits of the scored positions."""
+    low, high = (_inference(geometry, setting, share) for share in (0.0, _FRAGMENTATION_HIGH))
+    return replace(_inference(geometry, setting, _FRAGMENTATION), low=low.total, high=high.total)
+
+
+def _inference(geometry: Geometry, setting: InferenceSetting, fragmentation: float) -> Memory:
+    number, tokens = BYTES[setting.precision], setting.rows * setting.length
+    # The stream, a norm of it in fp32, and either query, key, value and result or three tensors of the mlp; eager has its scores.
+    widest = max(2 * geometry.attention_width + 2 * geometry.kv_width, 3 * mlp_width(geometry)) * number.compute
+    scores = geometry.heads * setting.length * (4 + number.compute) if setting.attention == "eager" else 0
+    token = (number.stream + 2 * 4) * geometry.width + widest + scores
+    found = Memory(
+        moment="forward",
+        weights=_weights(geometry, setting.precision, setting.quantization),
+        autocast_copies=_copies(geometry, setting.precision, setting.quantization),
+        activations=int(tokens * token),
+        logits=_LOGITS * setting.scored * geometry.vocabulary,  # logits, those without the mask token, their exponentials
+        kv_cache=2 * geometry.layers * geometry.kv_width * tokens * number.compute * setting.kv_cache,
+        context=_CONTEXT[setting.device],
+    )
+    return replace(found, fragmentation=int(fragmentation * (found.activations + found.logits + found.autocast_copies)))

@@ -1,0 +1,204 @@
+"""Memory by formula, against what autograd keeps, published runs that fitted and one that did not."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+import torch
+import transformers
+
+from dllm_run.compiler.estimate import DEVICES, Attention, InferenceSetting, Precision, Setting, StrategyName
+from dllm_run.compiler.estimate.activations import layer_bytes
+from dllm_run.compiler.estimate.memory import inference_memory, training_memory
+from dllm_run.specs.geometry import Geometry
+from dllm_run.specs.published import PUBLISHED
+
+GB = 1e9
+LLADA = PUBLISHED["GSAI-ML/LLaDA-8B-Instruct"]
+
+# --- what autograd keeps of a layer
+
+ROWS, LENGTH = 2, 64
+COMMON: dict[str, Any] = {"hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 640, "vocab_size": 100}
+SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+FAMILIES: dict[str, Callable[[int], Any]] = {
+    "llama": lambda layers: transformers.LlamaConfig(**COMMON, num_hidden_layers=layers),
+    "llama-gqa": lambda layers: transformers.LlamaConfig(**COMMON, num_hidden_layers=layers, num_key_value_heads=2),
+    "qwen3": lambda layers: transformers.Qwen3Config(**COMMON, num_hidden_layers=layers, num_key_value_heads=2, head_dim=128),
+    "gpt2": lambda layers: transformers.GPT2Config(
+        n_embd=256, n_head=4, n_inner=640, n_layer=layers, vocab_size=100, n_positions=64, bos_token_id=1, eos_token_id=2,
+        resid_pdrop=0, embd_pdrop=0, attn_pdrop=0,
+    ),
+    "bert": lambda layers: transformers.BertConfig(
+        **COMMON, num_hidden_layers=layers, hidden_dropout_prob=0, attention_probs_dropout_prob=0
+    ),
+    "modernbert": lambda layers: transformers.ModernBertConfig(
+        **COMMON, **SPECIAL, num_hidden_layers=layers, cls_token_id=1, sep_token_id=2, local_attention=256
+    ),
+}  # fmt: skip
+KINDS: list[tuple[str, Precision, Attention]] = [
+    *((family, precision, "sdpa") for family in FAMILIES for precision in get_args(Precision)),
+    # The other families make their probabilities in the precision of the products.
+    *((family, precision, "eager") for family in ("llama", "llama-gqa", "qwen3") for precision in get_args(Precision)),
+]
+
+
+def saved(config: Any, precision: Precision, attention: Attention) -> int:
+    """Bytes of the distinct storages that autograd saves, but for parameters."""
+    config._attn_implementation = attention
+    masked = config.model_type in ("bert", "modernbert")
+    auto = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
+    network = auto.from_config(config).to(torch.bfloat16 if precision == "pure_bf16" else torch.float32).train()
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage().data_ptr() not in parameters:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    options = {} if masked else {"use_cache": False, "is_causal": False}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", enabled=precision == "bf16"):
+        network.base_model(input_ids=torch.ones(ROWS, LENGTH, dtype=torch.long), **options)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+@pytest.mark.parametrize(("family", "precision", "attention"), KINDS, ids=str)
+def test_a_layer_keeps_what_autograd_saves_of_it(family: str, precision: Precision, attention: Attention) -> None:
+    few, many = FAMILIES[family](3), FAMILIES[family](6)
+    geometry = Geometry.from_config(many.to_dict())
+    assert geometry is not None
+    measured = (saved(many, precision, attention) - saved(few, precision, attention)) / 3 / (ROWS * LENGTH)
+    if precision == "bf16":  # the weights that autocast has cast are counted apart
+        attached = 6 if geometry.head_transform else 0
+        inside = geometry.linear_parameters() - (geometry.width**2 if attached else 0)
+        measured -= 2 * inside / 6 / (ROWS * LENGTH)
+    predicted = layer_bytes(geometry, precision=precision, attention=attention, length=LENGTH)
+    assert predicted == pytest.approx(measured, rel=0.015)
+
+
+# --- known events
+
+
+DEEPSPEED = Setting(micro=1, length=1024, precision="pure_bf16", strategy="zero2", master_weights=True)
+
+
+def test_the_published_failure_is_foreseen() -> None:
+    """dLLM issue 9: LLaDA-8B-Instruct, all weights, ZeRO-2 on two A100-40GB: out of memory as the optimizer is made."""
+    memory = training_memory(LLADA, replace(DEEPSPEED, world=2))
+    before_the_first_step = memory.weights + memory.optimizer + memory.master_weights
+    assert before_the_first_step > DEVICES["a100-40gb"].memory
+    assert memory.table()[0] == ("optimizer", memory.optimizer)
+    # 16 bytes a parameter (arXiv 1910.02054, section 3.1): 2 of weights whole; 2 of gradients and 12 of the optimizer halved.
+    sixteen = memory.weights + memory.gradients + memory.optimizer + memory.master_weights
+    assert sixteen == pytest.approx((2 + 14 / 2) * 8_015_581_184, rel=1e-6)
+
+
+QLORA = replace(DEEPSPEED, micro=2, length=2048, world=16, lora_rank=64, quantization="nf4", gradient_checkpointing=True)
+FITTED = {
+    "modernbert-large": ("answerdotai/ModernBERT-large", "a100-80gb", replace(DEEPSPEED, micro=48, world=8)),
+    "modernbert-base": ("answerdotai/ModernBERT-base", "a100-80gb", replace(DEEPSPEED, micro=48, world=8)),
+    "qwen3-0.6b": ("Qwen/Qwen3-0.6B", "a100-80gb", replace(DEEPSPEED, micro=16, world=64, accumulation=2)),
+    "llada-8b-qlora": ("GSAI-ML/LLaDA-8B-Base", "h100-80gb", QLORA),
+    "llada-8b-fsdp": (
+        "GSAI-ML/LLaDA-8B-Base",
+        "a100-80gb",
+        Setting(micro=4, length=1024, strategy="fsdp2", world=16),
+    ),
+}
+
+
+@pytest.mark.parametrize("run", FITTED)
+def test_a_published_run_fits(run: str) -> None:
+    name, device, setting = FITTED[run]
+    memory = training_memory(PUBLISHED[name], setting)
+    assert memory.low <= memory.total <= memory.high
+    assert memory.total < DEVICES[device].memory
+
+
+def test_quantised_lora_is_near_the_arithmetic_on_paper() -> None:
+    """Weights 3.6 + 2.1, adapters 0.3 + 0.3, optimizer 0.13, activations 1.1 and overhead 1.6 GB; logits of half the positions."""
+    memory = training_memory(LLADA, QLORA)
+    assert memory.weights / GB == pytest.approx(3.6 + 2.07, rel=0.01)
+    assert memory.lora / GB == pytest.approx(0.336, rel=0.01)
+    assert (memory.optimizer + memory.master_weights) / GB == pytest.approx(0.126, rel=0.01)
+    assert memory.activations / GB == pytest.approx(1.1, rel=0.15)
+    assert memory.logits == 2048 * 126_464 * 12
+    assert 12 < memory.total / GB < 15
+
+
+# --- how the parts answer to the setting
+
+
+@pytest.mark.parametrize("strategy", get_args(StrategyName))
+def test_more_processes_never_need_more_memory_on_each(strategy: StrategyName) -> None:
+    totals = [training_memory(LLADA, replace(DEEPSPEED, strategy=strategy, world=world)).total for world in (2, 4, 8, 64)]
+    assert totals == sorted(totals, reverse=True)
+    assert (totals[0] > totals[-1]) == (strategy not in ("none", "ddp"))
+
+
+def test_each_zero_stage_divides_one_part_more() -> None:
+    # With accumulation gradients live through every moment.
+    setting = replace(DEEPSPEED, accumulation=2)
+    stages: tuple[StrategyName, ...] = ("zero1", "zero2", "zero3")
+    one, two, three = (training_memory(LLADA, replace(setting, strategy=name, world=8)) for name in stages)
+    whole = training_memory(LLADA, setting)
+    assert whole.optimizer == 8 * one.optimizer == 8 * two.optimizer == 8 * three.optimizer
+    assert one.gradients == whole.gradients == 2 * LLADA.parameters()
+    assert two.gradients == three.gradients == LLADA.parameters() * 2 // 8
+    assert one.weights == two.weights == whole.weights == 8 * three.weights
+    assert three.gathered and not two.gathered
+
+
+def test_eager_attention_keeps_its_probabilities() -> None:
+    short, long = (Setting(micro=4096 // length, length=length) for length in (256, 2048))
+    sdpa, eager = ([training_memory(LLADA, replace(found, attention=kernel)) for found in (short, long)] for kernel in get_args(Attention))
+    assert sdpa[0].activations == sdpa[1].activations
+    assert eager[1].activations - eager[0].activations == 32 * 32 * 4096 * (2048 - 256) * (4 + 2)  # layers, heads, tokens, keys, bytes
+
+
+def test_checkpointing_trades_activations() -> None:
+    setting = Setting(micro=8, length=1024)
+    plain, saving = (training_memory(LLADA, replace(setting, gradient_checkpointing=on)) for on in (False, True))
+    assert saving.total < plain.total
+
+
+def test_chunked_logits_cost_a_chunk() -> None:
+    setting = Setting(micro=8, length=1024, logit_chunk=128)
+    assert training_memory(LLADA, setting).total < training_memory(LLADA, replace(setting, logit_chunk=None)).total
+
+
+def test_strata_in_order_leave_the_most_masked_rows_to_the_last_micro_batch() -> None:
+    setting = replace(QLORA, micro=2, world=1, accumulation=4)
+    even, strata = (training_memory(LLADA, replace(setting, stratified=on)) for on in (False, True))
+    # Rows 7 and 8 of 8: mean share 7/8 where it is 1/2 on average.
+    assert strata.logits / even.logits == pytest.approx(7 / 4)
+
+
+def test_autocast_keeps_cast_weights_beside_those_in_fp32() -> None:
+    memory = training_memory(PUBLISHED["Qwen/Qwen3-0.6B"], Setting(micro=4, length=512))
+    geometry = PUBLISHED["Qwen/Qwen3-0.6B"]
+    assert memory.autocast_copies == 2 * (geometry.parameters() - geometry.norm_parameters)
+    assert memory.weights == 4 * geometry.parameters() and memory.optimizer == 8 * geometry.parameters()
+
+
+def test_quantised_weights_train_through_lora_alone() -> None:
+    with pytest.raises(ValueError, match="LoRA"):
+        training_memory(LLADA, replace(DEEPSPEED, quantization="nf4"))
+
+
+def test_the_table_is_the_total_largest_first() -> None:
+    memory = training_memory(LLADA, QLORA)
+    sizes = [size for _, size in memory.table()]
+    assert sum(sizes) == memory.total and sizes == sorted(sizes, reverse=True) and all(sizes)
+
+
+def test_sampling_needs_weights_logits_and_where_there_is_one_the_cache() -> None:
+    setting = InferenceSetting(rows=4, length=1024, scored=4 * 32, precision="pure_bf16")
+    plain, cached = (inference_memory(LLADA, replace(setting, kv_cache=on)) for on in (False, True))
+    assert plain.weights == 2 * LLADA.parameters()
+    assert cached.total - plain.total == cached.kv_cache == 2 * 32 * 4096 * 4 * 1024 * 2  # key and value, layers, width, tokens, bf16
+    assert plain.low <= plain.total <= plain.high
+    int8 = inference_memory(LLADA, replace(setting, quantization="int8"))
+    assert int8.weights == pytest.approx(LLADA.linear_parameters() + 2 * (LLADA.parameters() - LLADA.linear_parameters()), rel=1e-3)
