@@ -6,14 +6,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from .denoiser import Denoiser
 from .noise import Stream
-from .objectives import Draws
-from .objectives.mdlm import masked_positions
 from .rows import Rows, pad_rows
-from .schedules import Schedule
-from .weightings.schedule import elbo_weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,21 +37,21 @@ def elbo(
     denoiser: Denoiser,
     sequences: list[Scored],
     *,
-    schedule: Schedule,
     stream: Stream,
     samples: int,
     batch: int,
     across: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Bound]:
-    """A bound for every sequence from `samples` masks each: E_t[w(t) sum over masked of -log p] (arXiv 2406.07524, eq. 10).
+    """A bound for every sequence from `samples` masks each: E_k[n/k times the sum over k masked of -log p] (arXiv 2502.09992, eq. 6).
 
-    Times are stratified over the masks of a sequence, or with `across` over all masks of all sequences, which suits a mean over
+    It has the mean of the ELBO under any schedule, E_t[w(t) ...], and bounded weights: 1/t has no finite variance. The shares of masked
+    tokens are stratified over the masks of a sequence, or with `across` over all masks of all sequences, which suits a mean over
     many sequences with few masks each. Masks depend on the sequence's id alone, so neither batch nor order changes a number (with
     `across` the order counts).
     """
     total = len(sequences) * samples
-    # A random stratum for every mask: in the order of the sequences the first would always have the smallest times.
+    # A random stratum for every mask: in the order of the sequences the first would always have the fewest masks.
     slots = stream.permutation(total, 0).tolist() if across else [sample for _ in sequences for sample in range(samples)]
     jobs = [(index, sample) for index in range(len(sequences)) for sample in range(samples)]
     # Long first: padding is least where neighbours are of one length, and what does not fit in memory fails at once.
@@ -71,26 +68,34 @@ def elbo(
             slots=[slots[index * samples + sample] for index, sample in chunk],
             batch=total if across else samples,
         )
-        for (index, sample), value in zip(chunk, _losses(denoiser, rows, schedule, stream), strict=True):
+        for (index, sample), value in zip(chunk, _losses(denoiser, rows, stream), strict=True):
             sums[index][sample] = value
         if progress is not None:
             progress(start + len(chunk), total)
     return [_bound(values) for values in sums]
 
 
-def _losses(denoiser: Denoiser, rows: Rows, schedule: Schedule, stream: Stream) -> list[float]:
+def _losses(denoiser: Denoiser, rows: Rows, stream: Stream) -> list[float]:
     rows = rows.to(next(denoiser.parameters()).device)
-    position_L = torch.arange(rows.tokens_BL.shape[1], device=rows.tokens_BL.device)
-    u_B = stream.uniform(rows.sample_B, rows.visit_B, torch.tensor(-1, device=position_L.device))
-    draws = Draws((rows.slot_B + u_B) / rows.batch, stream.uniform(rows.sample_B[:, None], rows.visit_B[:, None], position_L[None, :]))
-    masked_BL = masked_positions(schedule, rows, draws)
+    masked_BL, weight_B = _masks(rows, stream)
     logits_RV = denoiser(rows.tokens_BL.masked_fill(masked_BL, denoiser.mask_token), rows.valid_BL, masked_BL)
     entropy_R = F.cross_entropy(logits_RV, rows.tokens_BL[masked_BL], reduction="none").double()
     row_R = masked_BL.nonzero()[:, 0]
-    # Weights are taken at masked positions only: at a time so small that 1 - alpha rounds to 0 nothing is masked and w is infinite.
-    weighted_R = entropy_R * elbo_weight(schedule, draws.time_B).double()[row_R]
-    found: list[float] = torch.zeros(len(rows.sample_B), dtype=torch.float64, device=row_R.device).index_add_(0, row_R, weighted_R).tolist()
+    sum_B = torch.zeros(len(rows.sample_B), dtype=torch.float64, device=row_R.device).index_add_(0, row_R, entropy_R)
+    found: list[float] = (sum_B * weight_B).tolist()
     return found
+
+
+def _masks(rows: Rows, stream: Stream) -> tuple[Tensor, Tensor]:
+    """Masks [B, L] of k positions of the n scored ones, k even over 1 to n, and the weights n / k [B] in float64."""
+    position_L = torch.arange(rows.tokens_BL.shape[1], device=rows.tokens_BL.device)
+    u_B = stream.uniform(rows.sample_B, rows.visit_B, torch.tensor(-1, device=position_L.device)).double()
+    scored_B = rows.maskable_BL.sum(-1)
+    count_B = ((rows.slot_B + u_B) / rows.batch * scored_B).long().minimum(scored_B - 1) + 1
+    u_BL = stream.uniform(rows.sample_B[:, None], rows.visit_B[:, None], position_L[None, :]).masked_fill(~rows.maskable_BL, 2.0)
+    order_BL = u_BL.argsort(dim=-1, stable=True)
+    rank_BL = torch.empty_like(order_BL).scatter_(1, order_BL, position_L.expand_as(order_BL))
+    return (rank_BL < count_B[:, None]) & rows.maskable_BL, scored_B.double() / count_B
 
 
 def _bound(values: list[float]) -> Bound:
@@ -101,6 +106,6 @@ def _bound(values: list[float]) -> Bound:
     return Bound(mean, math.sqrt(variance / len(values)))
 
 
-def mean_error(bounds: Iterable[Bound]) -> float:
+def total_error(bounds: Iterable[Bound]) -> float:
     """Standard error of a sum of independent bounds."""
     return math.sqrt(math.fsum(bound.error**2 for bound in bounds))

@@ -16,7 +16,6 @@ from .generate import Generator
 from .likelihood import Bound, Scored, elbo
 from .models import Loaded
 from .noise import Stream
-from .schedules import Schedule
 from .shown import Show
 
 Note = Callable[[str], str | None]
@@ -31,7 +30,6 @@ class Settings:
     samples: int | None
     """Masks for a likelihood; None: the plan has no `likelihood`."""
     batch: int
-    schedule: Schedule
     greedy_tasks: frozenset[str]
     """Tasks that ask whether the greedy answer is the right one."""
 
@@ -151,7 +149,6 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
             return elbo(
                 self.loaded.denoiser.eval(),
                 list(scored),
-                schedule=self.settings.schedule,
                 stream=Stream(self.context.seed, "likelihood"),
                 samples=self.settings.samples,
                 batch=self.settings.batch,

@@ -76,7 +76,7 @@ def _pack(texts: Iterator[tuple[list[int], int]], length: int, found: Sequences)
 
 
 def mask_spans(length: int, prompt: int, *, ratio: float, span: int, stream: Stream, sample: int) -> list[bool]:
-    """Which of `length` tokens to hide: spans of `span` tokens after the prompt, about `ratio` of them, never two that touch."""
+    """Which of `length` tokens to hide: spans of `span` tokens after the prompt, about `ratio` of them, spread over the row."""
     places = length - prompt
     spans = max(1, round(places * ratio / span)) if places > 0 else 0
     hidden = [False] * length

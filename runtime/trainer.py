@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from dllm_run.specs.vocabulary.objectives.mdlm import Mdlm
 from dllm_run.specs.vocabulary.training import Training
 
-from .build import build
 from .context import Context
 from .denoiser import Denoiser
 from .likelihood import Scored, elbo
@@ -105,13 +103,11 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
             Scored(tokens=tokens, id=index, prompt=prompt)
             for index, (tokens, prompt) in enumerate(map(self.held_out.sequence, range(count)))
         ]
-        schedule = body.objective.schedule if isinstance(body.objective, Mdlm) else Mdlm().schedule
         denoiser.eval()
         with self.compute_loss_context_manager():
             bounds = elbo(
                 denoiser,
                 scored,
-                schedule=build(schedule),
                 stream=Stream(self.context.seed, "evaluate"),
                 samples=1,
                 batch=body.batch.micro,

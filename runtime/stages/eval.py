@@ -9,7 +9,6 @@ from lm_eval.tasks import TaskManager
 
 from dllm_run.specs.locator import is_task_file, root_of
 from dllm_run.specs.reference import Reference
-from dllm_run.specs.vocabulary.objectives.mdlm import Mdlm
 from dllm_run.specs.vocabulary.samplers.llada import Llada
 from dllm_run.specs.vocabulary.stages.eval import Eval, Task
 from dllm_run.specs.vocabulary.tasks import BuiltInTask
@@ -19,6 +18,7 @@ from ..build import build, module_of
 from ..context import Context
 from ..failure import Failure
 from ..generate import Generator
+from ..likelihood import total_error
 from ..lm import DiffusionLM, Settings
 from ..models import Loaded, load
 from ..noise import Stream
@@ -66,7 +66,6 @@ def _model(context: Context, body: Eval, loaded: Loaded, task: Task) -> Diffusio
         max_new_tokens=body.max_new_tokens,
         samples=body.likelihood.samples if body.likelihood is not None else None,
         batch=body.batch,
-        schedule=build(Mdlm().schedule),
         greedy_tasks=frozenset() if task.name in members(BuiltInTask) else frozenset({task.name}),
     )
     stream, precision = Stream(context.seed, "sample"), precision_of(body.compute)
@@ -127,8 +126,7 @@ def _with_error(row: TableRow, model: DiffusionLM, task: str, scores: dict[str, 
     """The standard error that comes from the random masks: that of the summed bounds, in the unit of the row."""
     bounds = model.bounds[task]
     total = sum(bound.nll for bound in bounds)
-    error = sum(bound.error**2 for bound in bounds) ** 0.5
-    return dataclasses.replace(row, error=row.value * error / total if total else None)
+    return dataclasses.replace(row, error=row.value * total_error(bounds) / total if total else None)
 
 
 def _plain_table(scores: dict[str, Any]) -> list[TableRow]:

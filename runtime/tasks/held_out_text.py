@@ -34,13 +34,21 @@ def _pairs() -> dict[str, Any]:
         "doc_to_text": "{{prompt}}",
         "doc_to_target": "{{response}}",
         "target_delimiter": "",
-        "process_results": lambda doc, found: {"bits_per_byte": (found[0][0], len(doc["response"].encode()))},
+        "process_results": lambda doc, found: {"bits_per_byte": (found[0][0], len(_scored(doc).encode()))},
     }
+
+
+def _scored(row: dict[str, str]) -> str:
+    """The response, and the spaces before it: the model class scores them with the word that they belong to."""
+    prompt = row["prompt"]
+    return prompt[len(prompt.rstrip()) :] + row["response"]
 
 
 def _table(results: dict[str, Any], setting: Setting, *, pairs: bool) -> list[TableRow]:
     train = _training_text(setting)
-    texts = [(row.get("prompt", "").encode(), (row["response"] if pairs else row["text"]).encode()) for row in setting.rows]
+    given = [row["prompt"].rstrip() if pairs else "" for row in setting.rows]
+    scored = [_scored(row) if pairs else row["text"] for row in setting.rows]
+    texts = [(before.encode(), text.encode()) for before, text in zip(given, scored, strict=True)]
     unit, what = "bits per byte", "responses" if pairs else "text"
     baselines = [
         ("byte unigram", unigram(train, texts), "each byte by how often it occurs, whatever stands beside it"),

@@ -8,13 +8,10 @@ import pytest
 import torch
 from runtime_toys import StubDenoiser, subset_weight, tiny_llama
 
-from dllm_run.runtime.likelihood import Bound, Scored, elbo, mean_error
+from dllm_run.runtime.likelihood import Bound, Scored, elbo, total_error
 from dllm_run.runtime.noise import Stream
-from dllm_run.runtime.schedules.cosine import CosineSchedule
-from dllm_run.runtime.schedules.linear import LinearSchedule
 
 M = 3
-LINEAR = LinearSchedule()
 
 
 def logits_of(seen: tuple[int, ...], position: int) -> tuple[float, ...]:
@@ -41,7 +38,7 @@ def stub() -> StubDenoiser:
 
 
 def bounds(items: list[Scored], *, seed: int = 0, samples: int = 64, batch: int = 64, across: bool = False) -> list[Bound]:
-    return elbo(stub(), items, schedule=LINEAR, stream=Stream(seed, "likelihood"), samples=samples, batch=batch, across=across)
+    return elbo(stub(), items, stream=Stream(seed, "likelihood"), samples=samples, batch=batch, across=across)
 
 
 TOKENS = [(0, 1, 2), (2, 2, 0), (1, 0, 0), (1, 2, 1)]
@@ -54,14 +51,7 @@ def test_the_bound_equals_the_enumeration_of_all_masks(tokens: tuple[int, ...]) 
     assert abs(found.nll - enumerated(tokens)) < 4 * found.error
 
 
-def test_the_bound_is_the_same_under_another_schedule() -> None:
-    stream = Stream(1, "likelihood")
-    [found] = elbo(stub(), [Scored(tokens=[0, 1, 2], id=1)], schedule=CosineSchedule(), stream=stream, samples=6000, batch=3000)
-    assert abs(found.nll - enumerated((0, 1, 2))) < 4 * found.error
-
-
 def test_two_reported_errors_hold_the_true_bound_in_about_19_of_20_seeds() -> None:
-    # Not compared with a standard deviation: with w = 1/t the terms have a tail of 1/x^2, whose variance has no limit.
     found = [bounds([Scored(tokens=[0, 1, 2], id=4)], seed=seed, samples=32)[0] for seed in range(400)]
     inside = sum(abs(bound.nll - enumerated((0, 1, 2))) < 2 * bound.error for bound in found)
     closely = sum(abs(bound.nll - enumerated((0, 1, 2))) < bound.error for bound in found)
@@ -101,7 +91,7 @@ def test_batch_and_order_change_a_real_models_numbers_by_rounding_only() -> None
 
     def found(order: list[int], batch: int) -> list[float]:
         chosen = [items[index] for index in order]
-        return [bound.nll for bound in elbo(denoiser, chosen, schedule=LINEAR, stream=Stream(0, "x"), samples=8, batch=batch)]
+        return [bound.nll for bound in elbo(denoiser, chosen, stream=Stream(0, "x"), samples=8, batch=batch)]
 
     alone, together = found([0, 1, 2, 3, 4], 1), found([3, 1, 4, 0, 2], 16)
     assert [together[place] for place in (3, 1, 4, 0, 2)] == pytest.approx(alone, rel=1e-5)
@@ -110,7 +100,7 @@ def test_batch_and_order_change_a_real_models_numbers_by_rounding_only() -> None
 def test_prompt_tokens_are_seen_and_never_scored() -> None:
     denoiser = stub()
     item = Scored(tokens=[2, 0, 1, 2], id=3, prompt=2)
-    [found] = elbo(denoiser, [item], schedule=LINEAR, stream=Stream(0, "likelihood"), samples=4000, batch=4000)
+    [found] = elbo(denoiser, [item], stream=Stream(0, "likelihood"), samples=4000, batch=4000)
     assert {position for _, position in denoiser.asked} == {2, 3}
     assert all(seen[:2] == (2, 0) for seen, _ in denoiser.asked)
     assert abs(found.nll - enumerated((2, 0, 1, 2), prompt=2)) < 4 * found.error
@@ -118,7 +108,7 @@ def test_prompt_tokens_are_seen_and_never_scored() -> None:
 
 def test_one_pass_scores_a_batch_and_only_masked_tokens_reach_the_head() -> None:
     denoiser = stub()
-    elbo(denoiser, [Scored(tokens=[0, 1, 2], id=1)], schedule=LINEAR, stream=Stream(0, "x"), samples=10, batch=4)
+    elbo(denoiser, [Scored(tokens=[0, 1, 2], id=1)], stream=Stream(0, "x"), samples=10, batch=4)
     assert denoiser.batches == [4, 4, 2]
     # Stratified times spread evenly over (0, 1): about half of the 30 tokens are masked.
     assert 9 <= denoiser.head_rows <= 21
@@ -126,7 +116,7 @@ def test_one_pass_scores_a_batch_and_only_masked_tokens_reach_the_head() -> None
 
 def test_long_sequences_come_first_so_that_a_batch_holds_equals() -> None:
     denoiser = stub()
-    elbo(denoiser, [Scored(tokens=[0], id=1), Scored(tokens=[0, 1, 2], id=2)], schedule=LINEAR, stream=Stream(0, "x"), samples=8, batch=8)
+    elbo(denoiser, [Scored(tokens=[0], id=1), Scored(tokens=[0, 1, 2], id=2)], stream=Stream(0, "x"), samples=8, batch=8)
     lengths = [len(seen) for seen, _ in denoiser.asked]
     assert lengths == sorted(lengths, reverse=True)
 
@@ -136,7 +126,6 @@ def test_progress_counts_every_mask() -> None:
     elbo(
         stub(),
         [Scored(tokens=[0, 1], id=1), Scored(tokens=[1], id=2)],
-        schedule=LINEAR,
         stream=Stream(0, "x"),
         samples=3,
         batch=4,
@@ -148,12 +137,12 @@ def test_progress_counts_every_mask() -> None:
 def test_times_across_sequences_fill_one_stratum_each() -> None:
     flat = StubDenoiser(lambda seen, position: (0.0, 0.0, 0.0, -math.inf), mask_token=M)
     items = [Scored(tokens=[0] * 400, id=index) for index in range(10)]
-    elbo(flat, items, schedule=LINEAR, stream=Stream(0, "x"), samples=2, batch=20, across=True)
+    elbo(flat, items, stream=Stream(0, "x"), samples=2, batch=20, across=True)
     masked = sorted(seen.count(M) for seen in {seen: None for seen, _ in flat.asked})
-    # The i-th smallest share of masked tokens is its t to within binomial noise (at most 0.025), and t lies in stratum i of 20.
+    # The i-th smallest share of masked tokens lies in stratum i of 20, up to the rounding to whole tokens.
     assert len(masked) == 20
     for index, count in enumerate(masked):
-        assert index / 20 - 0.06 < count / 400 < (index + 1) / 20 + 0.06
+        assert index / 20 <= count / 400 <= (index + 1) / 20 + 1 / 400
 
 
 def test_across_sequences_each_bound_is_right_in_the_mean_wherever_the_sequence_stands() -> None:
@@ -164,16 +153,5 @@ def test_across_sequences_each_bound_is_right_in_the_mean_wherever_the_sequence_
         assert abs(statistics.mean(values) - enumerated(tokens)) < 4.5 * statistics.stdev(values) / math.sqrt(len(values))
 
 
-def test_a_time_too_small_for_float32_gives_a_loss_of_0_and_not_nan() -> None:
-    # 1 - t rounds to 1 below 2^-25: nothing is masked there, and the weight is 1/0.
-    samples = 4096
-    first = Stream(0, "x").uniform(torch.arange(100_000), torch.tensor(0), torch.tensor(-1))
-    identity = int(first.argmin())
-    assert float(first[identity]) / samples < 2**-25
-    flat = StubDenoiser(lambda seen, position: (0.0, 0.0, 0.0, -math.inf), mask_token=M)
-    [found] = elbo(flat, [Scored(tokens=[0], id=identity)], schedule=LINEAR, stream=Stream(0, "x"), samples=samples, batch=samples)
-    assert found.nll == pytest.approx(math.log(3), abs=4 * found.error)
-
-
 def test_errors_of_independent_bounds_add_in_squares() -> None:
-    assert mean_error([Bound(1.0, 3.0), Bound(2.0, 4.0)]) == 5.0
+    assert total_error([Bound(1.0, 3.0), Bound(2.0, 4.0)]) == 5.0

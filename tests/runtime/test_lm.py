@@ -21,7 +21,6 @@ from dllm_run.runtime.models import Loaded
 from dllm_run.runtime.noise import Stream
 from dllm_run.runtime.precision import precision_of
 from dllm_run.runtime.tokenizers import from_word
-from dllm_run.specs.vocabulary.objectives.mdlm import Mdlm
 from dllm_run.specs.vocabulary.samplers.llada import Llada
 from dllm_run.specs.vocabulary.tokenizers.bytes import Bytes
 from dllm_run.specs.vocabulary.tokenizers.pattern import Pattern
@@ -79,7 +78,6 @@ def lm(tmp_path: Path) -> Build:
             max_new_tokens=max_new_tokens,
             samples=samples,
             batch=batch,
-            schedule=build(Mdlm().schedule),
             greedy_tasks=frozenset({"choice", "asked"}),
         )
         precision = precision_of(context.compute)

@@ -19,7 +19,6 @@ from dllm_run.runtime.prepared import HELD_OUT, TRAIN, Split
 from dllm_run.runtime.train import train
 from dllm_run.runtime.training_rows import TrainingRows, collate, rows_of
 from dllm_run.specs.plan import Plan
-from dllm_run.specs.vocabulary.schedules.linear import Linear
 from dllm_run.specs.vocabulary.training import Training
 
 # An epsilon far above the rounding of gradients, so that Adam's quotient does not blow it up.
@@ -130,7 +129,7 @@ def test_the_held_out_bound_is_that_of_the_saved_weights_and_evaluated_once_a_ti
     split = Split.open(context.output_of(body.data), HELD_OUT)  # type: ignore[arg-type]
     scored = [Scored(tokens=split.sequence(index)[0], id=index) for index in range(len(split))]
     stream = Stream(context.seed, "evaluate")
-    bounds = elbo(denoiser, scored, schedule=build(Linear()), stream=stream, samples=1, batch=1, across=True)
+    bounds = elbo(denoiser, scored, stream=stream, samples=1, batch=1, across=True)
     tokens = sum(len(item.tokens) for item in scored)
     assert history(context.entry).held_out[-1][1] == pytest.approx(sum(bound.nll for bound in bounds) / tokens, rel=1e-5)
 
