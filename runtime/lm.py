@@ -82,6 +82,8 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
             text, arguments = request.args
             infill = bool(arguments.get("infill", False))
             ids = [*tokens.begin, *tokens.encode(text, specials=infill)]
+            # A canvas ends as the rows that the model was trained on do, or it would write the end of the text into the last place.
+            ids = [*ids, *tokens.end] if infill else ids
             tail = [] if infill else [tokens.mask] * self.settings.max_new_tokens
             room = self.settings.max_length - len(tail)
             if room < 1 or (infill and len(ids) > room):

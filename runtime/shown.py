@@ -32,8 +32,9 @@ class Show:
             if self.shown == SHOWN:
                 return
             self._numbers[row] = self.shown
-            given = [token != self.tokens.mask for token in request.tokens]
-            cells = [MASK if not known else piece for known, piece in zip(given, self._pieces(request.tokens), strict=True)]
+            shown = self._visible(request.tokens)
+            given = [token != self.tokens.mask for token in shown]
+            cells = [MASK if not known else piece for known, piece in zip(given, self._pieces(shown), strict=True)]
             self.context.emit(
                 "canvas",
                 {"request": self.shown, "title": title, "cells": cells, "given": given, "columns": self.columns, "mask": MASK},
@@ -47,7 +48,7 @@ class Show:
             for row, number in self._numbers.items():
                 places = [index for index, other in enumerate(found.rows) if other == row]
                 if places:
-                    offset = canvas_length - len(requests[row].tokens)
+                    offset = canvas_length - len(requests[row].tokens) + self._hidden(requests[row].tokens)
                     self.context.emit(
                         "reveal",
                         {
@@ -65,6 +66,17 @@ class Show:
         """The batch is full; a note for each of its rows."""
         for row, number in self._numbers.items():
             self.context.emit("canvas_done", {"request": number, "note": notes[row]})
+
+    def _hidden(self, ids: list[int]) -> int:
+        """Tokens before the text that are no part of it."""
+        begin = self.tokens.begin
+        return len(begin) if begin and tuple(ids[: len(begin)]) == begin else 0
+
+    def _visible(self, ids: list[int]) -> list[int]:
+        """The row without the tokens that open and close every text."""
+        end = self.tokens.end
+        stop = len(ids) - len(end) if end and tuple(ids[-len(end) :]) == end else len(ids)
+        return ids[self._hidden(ids) : stop]
 
     def _pieces(self, ids: list[int]) -> list[str]:
         return [
