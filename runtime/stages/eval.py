@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 from lm_eval import simple_evaluate
@@ -125,8 +126,9 @@ def _evaluate(model: DiffusionLM, body: Eval, task: Task, form: Any, built: Buil
 def _with_error(row: TableRow, model: DiffusionLM, task: str, scores: dict[str, Any]) -> TableRow:
     """The standard error that comes from the random masks: that of the summed bounds, in the unit of the row."""
     bounds = model.bounds[task]
-    total = sum(bound.nll for bound in bounds)
-    return dataclasses.replace(row, error=row.value * total_error(bounds) / total if total else None)
+    total, error = sum(bound.nll for bound in bounds), total_error(bounds)
+    # A single mask has no error to tell.
+    return dataclasses.replace(row, error=row.value * error / total if total and math.isfinite(error) else None)
 
 
 def _plain_table(scores: dict[str, Any]) -> list[TableRow]:
