@@ -187,7 +187,7 @@ class _Document:
         frame = self._stack[-1]
         frame.key, frame.key_mark = text, mark
         if plain and text == "<<":
-            self._report("E109", "merge keys are not part of the language", mark, "use 'extends', or an alias for the whole value")
+            self._report("E109", "merge keys are not part of the language", mark, "write the keys out, or use an alias for the whole value")
         elif text in frame.keys:
             self._report("E107", f"key '{text}' is written twice", mark, "second time", ((frame.keys[text], "first time"),))
         frame.keys.setdefault(text, mark)

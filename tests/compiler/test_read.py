@@ -254,7 +254,7 @@ def test_a_key_written_three_times_points_to_the_first_each_time() -> None:
 def test_a_merge_key_is_refused_with_the_way_to_say_it(text: str) -> None:
     found = error(text)
     assert (found.code, found.path) == ("E109", "b.<<")
-    assert "extends" in found.label
+    assert "write the keys out" in found.label
 
 
 def test_a_quoted_merge_key_is_an_ordinary_key() -> None:
