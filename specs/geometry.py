@@ -32,9 +32,8 @@ class Geometry:
     mlp_bias: bool = False
     qk_norm: bool = False
     post_norm: bool = False
-    """Norms behind the residual sums, as BERT has them, not before attention and mlp."""
-    elementwise_gelu: bool = False
-    """GELU made of elementwise operations, as GPT-2 has it: more is kept for the backward pass."""
+    """Norms behind the residual sums, as in BERT."""
+    elementwise_gelu: bool = False  # as GPT-2 has it: more is kept for the backward pass
     learned_positions: int = 0
     token_types: int = 0
     embedding: int | None = None

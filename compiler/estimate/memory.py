@@ -65,10 +65,11 @@ def _training(geometry: Geometry, setting: Setting, share: float, fragmentation:
     scored = math.ceil(setting.micro * setting.length * share)
     layers, again, layer = _activations(geometry, setting, scored)
     row = geometry.vocabulary * min(scored, setting.logit_chunk or scored)
+    graph = Memory(moment="", gradients=early, activations=layers, autocast_copies=_copies(geometry, setting))
     moments = [
-        Memory(moment="logits", gradients=early if setting.logit_chunk else kept, activations=layers, logits=_LOGITS * row),
-        Memory(moment="head", gradients=early, activations=layers, logits=4 * row),
-        Memory(moment="backward", gradients=early, activations=layers + again),
+        replace(graph, moment="logits", gradients=early if setting.logit_chunk else kept, logits=_LOGITS * row),
+        replace(graph, moment="head", logits=4 * row),
+        replace(graph, moment="backward", activations=layers + again),
         # The gradient of a tied matrix comes twice: from the head, and at the end from the embedding.
         Memory(moment="gradients", gradients=gradients + head * geometry.tied, activations=layer),
         Memory(moment="step", gradients=gradients, step_buffers=_step(geometry, setting, trained)),
@@ -76,9 +77,9 @@ def _training(geometry: Geometry, setting: Setting, share: float, fragmentation:
     worst = max(moments, key=lambda moment: moment.total)
     found = replace(
         stored, moment=worst.moment, gradients=worst.gradients, activations=worst.activations, logits=worst.logits,
-        step_buffers=worst.step_buffers, autocast_copies=stored.autocast_copies if worst.moment != "step" else 0,
+        step_buffers=worst.step_buffers, autocast_copies=worst.autocast_copies,
     )  # fmt: skip
-    return replace(found, fragmentation=int(fragmentation * (worst.total + found.gathered + found.autocast_copies)))
+    return replace(found, fragmentation=int(fragmentation * (worst.total + found.gathered)))
 
 
 def _activations(geometry: Geometry, setting: Setting, scored: int) -> tuple[int, int, int]:
@@ -105,7 +106,6 @@ def _stored(geometry: Geometry, setting: Setting) -> Memory:
     slices = setting.world if strategy.weights else 1
     master = setting.master_weights and number.weight < 4
     moments = 2 * (4 if master else number.weight)
-    copies = 0 if strategy.weights else _copies(geometry, setting.precision, setting.quantization)
     return Memory(
         moment="",
         weights=_weights(geometry, setting.precision, setting.quantization) // slices,
@@ -114,14 +114,16 @@ def _stored(geometry: Geometry, setting: Setting) -> Memory:
         communication=int(min(trained, strategy.bucket)) * number.weight,
         optimizer=trained * moments // parts,
         master_weights=trained * 4 // parts if master else 0,
-        autocast_copies=copies,
         context=_CONTEXT[setting.device] + (_NCCL if setting.world > 1 and setting.device == "cuda" else 0),
     )
 
 
 def _weights(geometry: Geometry, precision: Precision, quantization: Quantization | None) -> int:
-    """Weights as stored. nf4: 4 bits, an 8-bit scale for 64 of them, an fp32 one for 256 scales (arXiv 2305.14314, section 3);
-    int8: 8 bits and an fp32 scale for each output (arXiv 2208.07339). Output matrix and embeddings are never quantised."""
+    """Weights as stored; output matrix and embeddings are never quantised.
+
+    nf4: 4 bits, an 8-bit scale for 64 of them, an fp32 one for 256 scales (arXiv 2305.14314, section 3).
+    int8: 8 bits and an fp32 scale for each output (arXiv 2208.07339).
+    """
     linear, number = geometry.linear_parameters(), BYTES[precision]
     rest = (geometry.parameters() - linear) * number.weight
     outputs = sum(count * outputs for count, _, outputs in geometry.matrices())
@@ -129,11 +131,12 @@ def _weights(geometry: Geometry, precision: Precision, quantization: Quantizatio
     return rest + int(sizes[quantization])
 
 
-def _copies(geometry: Geometry, precision: Precision, quantization: Quantization | None) -> int:
+def _copies(geometry: Geometry, setting: Setting | InferenceSetting) -> int:
     """Autocast casts a weight once per forward pass and keeps it for the backward pass: 2 bytes for each fp32 matrix."""
-    if precision != "bf16":
+    sharded = isinstance(setting, Setting) and _STRATEGIES[setting.strategy].weights  # gathered in bf16 instead
+    if setting.precision != "bf16" or sharded:
         return 0
-    linear = 0 if quantization is not None else geometry.linear_parameters()
+    linear = 0 if setting.quantization is not None else geometry.linear_parameters()
     return 2 * (linear + _table(geometry))
 
 
@@ -178,7 +181,7 @@ def _inference(geometry: Geometry, setting: InferenceSetting, fragmentation: flo
     found = Memory(
         moment="forward",
         weights=_weights(geometry, setting.precision, setting.quantization),
-        autocast_copies=_copies(geometry, setting.precision, setting.quantization),
+        autocast_copies=_copies(geometry, setting),
         activations=int(tokens * token),
         logits=_LOGITS * setting.scored * geometry.vocabulary,  # logits, those without the mask token, their exponentials
         kv_cache=2 * geometry.layers * geometry.kv_width * tokens * number.compute * setting.kv_cache,
