@@ -1,24 +1,46 @@
 """What vocabulary classes find wrong with themselves, given places in the file and a ready cure."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from dllm_run.specs.canonical import canonical
 from dllm_run.specs.errors import Diagnostic, Mark
-from dllm_run.specs.parts import parts
+from dllm_run.specs.field import fields_of
+from dllm_run.specs.parts import is_vocabulary
 from dllm_run.specs.problem import Problem
 from dllm_run.specs.vocabulary.spec import Spec
 
 from .node import Node, Path
 from .suggest import nearest
 
+Seen = dict[int, Any]
+"""Identity of an object to the object, which stays alive with it."""
 
-def check(spec: Spec, root: Node, written: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Iterator[Diagnostic]:
-    """Findings of every object of a typed spec, errors and warnings alike; `written` says where a cure must be written."""
-    for path, value, _ in parts(spec):
+
+def check(spec: Spec, root: Node, written: Callable[[tuple[str, ...]], tuple[str, ...]], seen: Seen) -> Iterator[Diagnostic]:
+    """Findings of every object of a typed spec, errors and warnings alike; `written` says where a cure must be written.
+
+    What is in `seen` was checked before, at another point of a sweep, and is not told again.
+    """
+    for path, value in _unseen(spec, (), seen):
         report = getattr(type(value), "problems", None)
         if report is not None:
             for problem in report(value):
                 yield diagnostic(problem, path, root, written)
+
+
+def _unseen(value: Any, path: tuple[str, ...], seen: Seen) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _unseen(item, (*path, str(index)), seen)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _unseen(item, (*path, key), seen)
+    elif is_vocabulary(value) and id(value) not in seen:
+        seen[id(value)] = value
+        yield path, value
+        for info in fields_of(type(value)):
+            yield from _unseen(getattr(value, info.name), (*path, info.key), seen)
 
 
 def diagnostic(problem: Problem, path: tuple[str, ...], root: Node, written: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Diagnostic:

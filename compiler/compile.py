@@ -1,26 +1,34 @@
 """The compiler: from the bytes of a spec to a plan, or to everything that is wrong with it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from dllm_run.specs.codec import DecodeError, decode
 from dllm_run.specs.errors import Diagnostic, SpecError
-from dllm_run.specs.plan import InputRecord, Plan, PlannedStage, Point
-from dllm_run.specs.vocabulary.spec import Spec, Sweep
+from dllm_run.specs.plan import InputRecord, Plan, Point
+from dllm_run.specs.vocabulary.spec import Spec
+from dllm_run.specs.word import using
 
-from .check import check, mark_of, unread_data
-from .distribute import distribute
-from .expand import expand, expand_at
-from .identity import inputs_of
+from .check import Seen, check, mark_of, unread_data
+from .flags import Flags
+from .frame import form_problems, frame_problems
+from .layers import Layers, ReadFile
 from .lock import Lock
-from .lower import Lowering, edge_problems
+from .lower import Lowered, edge_problems
 from .node import Node
-from .origin import into_reference, told_once, written
-from .overlay import assign
-from .points import PointTree, points, sweep_problems, without_sweep
-from .read import read, read_flag
-from .references import resolve
-from .validate import schema_diagnostics, typed
+from .origin import told_once, written
+from .plugins import Plugins
+from .points import PointTree, points, without_frame
+from .read import read
+from .resolution import Resolution
+from .validate import schema_diagnostics
+
+_ENOUGH = 100
+"""Errors after which no further point is looked at."""
+
+
+def no_files(path: str) -> bytes:
+    """How a spec reads further files where there are none."""
+    raise FileNotFoundError(2, "no such file", path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +39,8 @@ class Source:
     """As diagnostics name it."""
     data: bytes
     flags: tuple[str, ...] = ()
+    read_file: ReadFile = no_files
+    """For the files that it builds on, by their path from its folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +48,15 @@ class Compiled:
     """A spec that compiled."""
 
     spec: Spec
-    """Without its sweep, everything resolved."""
+    """Without its cases and sweep, everything resolved."""
     root: Node
     """The same before it had types, with the place of every value."""
     tree: Node
     """The same before references were resolved and the top was handed to the stages."""
     plan: Plan
     warnings: tuple[Diagnostic, ...]
+    inputs: dict[str, bytes] = field(default_factory=dict)
+    """Files that the spec builds on, by path from its folder."""
 
     def sources(self) -> dict[str, str]:
         """Path of every leaf to `file:line` of what wrote it."""
@@ -57,26 +69,53 @@ class Compiled:
 
 def compile_spec(source: Source, lock: Lock) -> Compiled:
     """Compile a spec. Raises SpecError with every diagnostic that was found."""
-    tree = _tree(source)
-    _stop_on_errors([*_sweep_misfits(tree), *sweep_problems(tree)])
-    warnings: dict[Diagnostic, None] = dict.fromkeys(unread_data(tree))
-    stages: dict[str, PlannedStage] = {}
-    found: dict[str, Point] = {}
-    errors: dict[Diagnostic, None] = {}
-    # With a sweep the base need not compile: a value may be given by the grid alone.
-    base = _compile_point(PointTree("", "-", without_sweep(tree)), lock, {}, {}) if tree.get(("sweep",)) else None
-    for point in points(tree):
-        done = _compile_point(point, lock, errors, warnings)
+    layers = Layers(source.file, source.read_file)
+    plugins = Plugins(layers)
+    flags = Flags.read(source.flags)
+    tree = flags.on(layers.tree(flags.early(read(source.data, source.file))))
+    with using(plugins.used(tree)):
+        try:
+            return _compile(tree, flags, layers, plugins, lock)
+        except SpecError:
+            # An unknown word may be one of an installed package: looked up only now, so that nobody else waits for it.
+            offered = plugins.offered()
+            if not offered:
+                raise
+        with using(offered):
+            return _compile(tree, flags, layers, plugins, lock)
+
+
+def _compile(tree: Node, flags: Flags, layers: Layers, plugins: Plugins, lock: Lock) -> Compiled:
+    tree = flags.on(tree)
+    _stop_on_errors([*form_problems(tree), *frame_problems(tree)])
+    run = _Run(layers, lock)
+    run.warnings.update(dict.fromkeys(unread_data(tree)))
+    # With cases or a sweep the base need not compile: a value may be given by these alone.
+    alone = without_frame(tree)
+    base = run.alone(alone, lock) if alone is not tree else None
+    for point in points(tree, flags.late):
+        done = run.point(point)
         base = base or done
-        if done is not None:
-            stages.update(done.lowering.planned)
-            found[point.id] = Point(name=point.name, stages=done.lowering.ids)
-    _stop_on_errors([*errors, *warnings] if errors else [])
-    assert base is not None
-    records = {locator: lock.record(locator, what) for stage in stages.values() for locator, what in inputs_of(stage.body).items()}
-    plan = Plan(name=base.spec.name, inputs=dict(sorted(records.items())), stages=stages, points=found)
-    warnings.update(dict.fromkeys(_unresolved(base.root, records.values())))
-    return Compiled(spec=base.spec, root=base.root, tree=base.tree, plan=plan, warnings=tuple(warnings))
+        if len(run.errors) > _ENOUGH:
+            break
+    _stop_on_errors([*run.errors, *run.warnings] if run.errors else [])
+    if base is None:
+        raise SpecError([Diagnostic(code="E126", message="every point is excluded", path="sweep.exclude", mark=mark_of(tree, ("sweep",)))])
+    stages = run.lowered.planned
+    records = {
+        item.text: lock.record(item.text, item.what) for stage in stages.values() for item in run.lowered.inventories.of(stage.body).inputs
+    }
+    plan = Plan(
+        name=base.spec.name,
+        inputs=dict(sorted(records.items())),
+        stages=stages,
+        points=run.points,
+        plugins=plugins.records({word for stage in stages.values() for word in stage.words}),
+    )
+    run.warnings.update(dict.fromkeys(_unresolved(base.root, records.values())))
+    return Compiled(
+        spec=base.spec, root=base.root, tree=base.tree, plan=plan, warnings=tuple(run.warnings), inputs=dict(sorted(layers.found.items()))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,67 +123,48 @@ class _Done:
     spec: Spec
     root: Node
     tree: Node
-    lowering: Lowering
+    ids: dict[str, str]
 
 
-def _tree(source: Source) -> Node:
-    """The spec with its flags applied and its shorthands expanded, sweep included."""
-    errors: list[Diagnostic] = []
-    try:
-        root = read(source.data, source.file)
-    except SpecError as error:
-        raise error from None
-    if not isinstance(root.value, dict):
-        raise SpecError([Diagnostic(code="E104", message="a spec is a map, with version, name and stages", mark=root.mark)])
-    root = expand(root, Spec)
-    for flag in source.flags:
+class _Run:
+    """Compiles points and keeps what they have in common."""
+
+    def __init__(self, layers: Layers, lock: Lock) -> None:
+        self.resolution = Resolution(layers)
+        self.lowered = Lowered(lock.record)
+        self.errors: dict[Diagnostic, None] = {}
+        self.warnings: dict[Diagnostic, None] = {}
+        self.points: dict[str, Point] = {}
+        self._checked: Seen = {}
+
+    def alone(self, tree: Node, lock: Lock) -> _Done | None:
+        """A tree that is no point: its errors do not count, and its stages are nobody's."""
+        quiet = _Run(self.resolution.layers, lock)
+        quiet.resolution = self.resolution
+        return quiet.point(PointTree("", "-", tree, None, {}))
+
+    def point(self, point: PointTree) -> _Done | None:
+        """One point, or None where something is wrong with it or with one before."""
+        tree = point.root
+        root, problems = self.resolution.resolve(tree)
+        if problems:
+            misfits = (item for item in schema_diagnostics(root) if not _reference(item))
+            self.errors.update(dict.fromkeys([*problems, *told_once(misfits, tree)]))
+            return None
         try:
-            path, leaf = read_flag(flag)
+            spec = self.resolution.typed(root)
         except SpecError as error:
-            errors.extend(error.diagnostics)
-            continue
-        inside = into_reference(root, path, leaf)
-        if inside is not None:
-            errors.append(inside)
-            continue
-        root = expand(assign(root, path, expand_at(root, Spec, path, leaf)), Spec)
-    _stop_on_errors(errors)
-    return root
-
-
-def _sweep_misfits(tree: Node) -> list[Diagnostic]:
-    """What is wrong with the form of a sweep, which no point has any more."""
-    sweep = tree.get(("sweep",))
-    if sweep is None or sweep.value is None:
-        return []
-    try:
-        decode(Sweep, sweep.plain())
-    except DecodeError:
-        return [item for item in schema_diagnostics(tree) if item.path.split(".")[0] == "sweep"]
-    return []
-
-
-def _compile_point(point: PointTree, lock: Lock, errors: dict[Diagnostic, None], warnings: dict[Diagnostic, None]) -> _Done | None:
-    tree = expand(point.root, Spec)
-    root, problems = resolve(tree)
-    root = distribute(expand(root, Spec))
-    if problems:
-        misfits = (item for item in schema_diagnostics(root) if not _reference(item))
-        errors.update(dict.fromkeys([*problems, *told_once(misfits, tree)]))
-        return None
-    try:
-        spec = typed(root)
-    except SpecError as error:
-        errors.update(dict.fromkeys(told_once(error.diagnostics, tree)))
-        return None
-    edges = [_placed(item, path, root) for path, item in edge_problems(spec)]
-    for item in told_once([*check(spec, root, lambda path: written(tree, path)), *edges], tree):
-        (errors if item.severity == "error" else warnings)[item] = None
-    if errors:
-        return None
-    lowering = Lowering(spec=spec, record_of=lock.record)
-    lowering.run()
-    return _Done(spec, root, tree, lowering)
+            self.errors.update(dict.fromkeys(told_once(error.diagnostics, tree)))
+            return None
+        edges = [_placed(item, path, root) for path, item in edge_problems(spec, self.lowered.inventories)]
+        found = [*check(spec, root, lambda path: written(tree, path), self._checked), *edges]
+        for item in told_once(found, tree) if found else ():
+            (self.errors if item.severity == "error" else self.warnings)[item] = None
+        if self.errors:
+            return None
+        ids = self.lowered.point(spec)
+        self.points[point.id] = Point(name=point.name, stages=ids, case=point.case, values=point.values)
+        return _Done(spec, root, tree, ids)
 
 
 def _reference(item: Diagnostic) -> bool:

@@ -1,4 +1,4 @@
-"""Shorthands written out: a bare scalar where a map is meant becomes that map."""
+"""Shorthands written out: a bare scalar where a map is meant becomes that map. What has none stays the very same node."""
 
 from dllm_run.specs.field import FieldInfo, Shape, fields_of
 from dllm_run.specs.word import Word, is_family, members
@@ -6,16 +6,19 @@ from dllm_run.specs.word import Word, is_family, members
 from .node import Node
 
 
-def expand(node: Node, cls: type) -> Node:
-    """The tree of `node`, read as a `cls`, with every shorthand expanded. What does not fit is left for the schema to report."""
+def expand(node: Node, cls: type, under: Node | None = None) -> Node:
+    """The tree of `node`, read as a `cls`, with every shorthand expanded. What does not fit is left for the schema to report.
+
+    `under` is what the tree will be laid over: a map that does not name its word has the word of what it lies on.
+    """
     if not isinstance(node.value, dict):
         return node
-    target = _class_of(node, cls)
+    target = class_at(node, cls, under)
     if target is None:
         return node
     shapes: dict[str, FieldInfo] = {info.key: info for info in fields_of(target)}
-    value = {key: _expand(child, shapes[key].shape) if key in shapes else child for key, child in node.value.items()}
-    return Node(value, node.mark, node.key_mark)
+    found = {key: _expand(child, shapes[key].shape, _below(under, key)) if key in shapes else child for key, child in node.value.items()}
+    return _same_or_new(node, found)
 
 
 def expand_at(root: Node, cls: type, path: tuple[str, ...], leaf: Node) -> Node:
@@ -26,12 +29,22 @@ def expand_at(root: Node, cls: type, path: tuple[str, ...], leaf: Node) -> Node:
         if below is None:
             return leaf
         shape = below
-    return _expand(leaf, shape)
+    return _expand(leaf, shape, root.get_text(path))
 
 
-def class_at(node: Node, cls: type) -> type | None:
-    """The vocabulary class that a map stands for: `cls`, or the word of that family which the map names."""
-    return _class_of(node, cls)
+def class_at(node: Node, cls: type, under: Node | None = None) -> type | None:
+    """The vocabulary class that a map stands for: `cls`, or the word of that family which the map, or what it lies on, names."""
+    if not issubclass(cls, Word) or not is_family(cls):
+        return cls
+    for place in (node, under):
+        named = place.value.get(cls.tag) if place is not None and isinstance(place.value, dict) else None
+        if named is not None:
+            return members(cls).get(named.value) if isinstance(named.value, str) else None
+    return None
+
+
+def _below(node: Node | None, key: str) -> Node | None:
+    return node.value.get(key) if node is not None and isinstance(node.value, dict) else None
 
 
 def _shape_below(shape: Shape, node: Node | None, part: str) -> Shape | None:
@@ -39,31 +52,31 @@ def _shape_below(shape: Shape, node: Node | None, part: str) -> Shape | None:
         return shape.items
     if shape.cls is None:
         return shape.values
-    target = _class_of(node, shape.cls) if node is not None and isinstance(node.value, dict) else shape.cls
+    target = class_at(node, shape.cls) if node is not None and isinstance(node.value, dict) else shape.cls
     infos = fields_of(target) if target is not None else ()
     return next((info.shape for info in infos if info.key == part), None)
 
 
-def _class_of(node: Node, cls: type) -> type | None:
-    if not issubclass(cls, Word) or not is_family(cls):
-        return cls
-    assert isinstance(node.value, dict)
-    named = node.value.get(cls.tag)
-    return members(cls).get(named.value) if named is not None and isinstance(named.value, str) else None
-
-
-def _expand(node: Node, shape: Shape) -> Node:
+def _expand(node: Node, shape: Shape, under: Node | None) -> Node:
     value = node.value
     if isinstance(value, dict):
         if shape.cls is not None:
-            return expand(node, shape.cls)
+            return expand(node, shape.cls, under)
         if shape.values is not None:
-            return Node({key: _expand(child, shape.values) for key, child in value.items()}, node.mark, node.key_mark)
+            return _same_or_new(node, {key: _expand(child, shape.values, _below(under, key)) for key, child in value.items()})
         return node
     if isinstance(value, list):
-        return Node([_expand(child, shape.items) for child in value], node.mark, node.key_mark) if shape.items is not None else node
+        if shape.items is None:
+            return node
+        items = [_expand(child, shape.items, None) for child in value]
+        return node if all(new is old for new, old in zip(items, value, strict=True)) else Node(items, node.mark, node.key_mark)
     key = _shorthand(value, shape)
     return node if key is None else expand(Node({key: Node(value, node.mark, node.mark)}, node.mark, node.key_mark), shape.cls or object)
+
+
+def _same_or_new(node: Node, value: dict[str, Node]) -> Node:
+    assert isinstance(node.value, dict)
+    return node if all(value[key] is child for key, child in node.value.items()) else Node(value, node.mark, node.key_mark)
 
 
 def _shorthand(value: str | int | float | bool | None, shape: Shape) -> str | None:

@@ -1,43 +1,24 @@
 """The id of a stage: what is computed, and nothing else. Names, places and rounding never enter."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from dllm_run.specs.canonical import digest
-from dllm_run.specs.effect import Effect
-from dllm_run.specs.leaves import leaves
-from dllm_run.specs.locator import is_task_file
-from dllm_run.specs.parts import parts, words_of
+from dllm_run.specs.canonical import canonical
+from dllm_run.specs.inventory import Inventory
 from dllm_run.specs.plan import InputRecord
+from dllm_run.specs.texts import Texts
 from dllm_run.specs.vocabulary.stages import Stage
 
 RecordOf = Callable[[str, str], InputRecord]
 """(locator, `data` or `model`) -> record."""
 
 
-def inputs_of(body: Stage) -> dict[str, str]:
-    """Locators that a stage reads, with what they are: `data` or `model`."""
-    return dict(_located(body).values())
-
-
-def _located(body: Stage) -> dict[tuple[str, ...], tuple[str, str]]:
-    """Paths of the texts that name inputs, with the text and what it locates."""
-    found = {}
-    for part in parts(body):
-        what = part.leaf.locates if part.leaf is not None else None
-        if what is not None and isinstance(part.value, str) and (what != "task" or is_task_file(part.value)):
-            found[part.path] = (part.value, what)
-    return found
-
-
-def stage_id(body: Stage, record_of: RecordOf) -> str:
+def stage_id(body: Stage, inventory: Inventory, record_of: RecordOf, texts: Texts) -> str:
     """sha256 over result leaves (references are ids by now), the content of inputs and the versions of words; 16 hex of it."""
-    located = _located(body)
-    found: list[Any] = []
-    for path, value, effect in leaves(body):
-        if effect is Effect.RESULT:
-            found.append([list(path), _content(record_of(*located[path]), located[path][1]) if path in located else value])
-    return digest({"leaves": sorted(found), "words": words_of(body)})[:16]
+    contents = {path: _content(record_of(text, what), what) for path, text, what in inventory.inputs}
+    text = f"{texts.results(body, contents)}{canonical(dict(inventory.words))}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _content(record: InputRecord, what: str) -> Any:

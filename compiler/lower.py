@@ -1,75 +1,109 @@
 """From typed stages to planned ones: data sets become stages, references become ids, seeds are decided."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from dllm_run.specs.errors import Diagnostic
-from dllm_run.specs.parts import Part, parts, rebuild, words_of
+from dllm_run.specs.inventory import Edge, Inventories
+from dllm_run.specs.parts import Path, replaced
 from dllm_run.specs.plan import PlannedStage
 from dllm_run.specs.reference import Reference
+from dllm_run.specs.texts import Texts
 from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.launchers import Launch
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 
-from .identity import RecordOf, inputs_of, stage_id
+from .identity import RecordOf, stage_id
 from .suggest import nearest
 
 
 @dataclass(slots=True)
-class Lowering:
-    """Lowers the stages of one point. `edges` must hold: see `edge_problems`."""
+class Lowered:
+    """The planned stages of all points. A stage that points share, the very same object with the same references, is planned once."""
 
-    spec: Spec
     record_of: RecordOf
     planned: dict[str, PlannedStage] = field(default_factory=dict)
     """By id, each after those it needs."""
+    inventories: Inventories = field(default_factory=Inventories)
+    texts: Texts = field(default_factory=Texts)
+    _known: dict[tuple[Any, ...], tuple[Any, str]] = field(default_factory=dict)
+
+    def point(self, spec: Spec) -> dict[str, str]:
+        """Names to ids of the stages of one point. Its edges must hold: see `edge_problems`."""
+        lowering = _Lowering(spec, self)
+        for name in spec.stages:
+            lowering.stage(name)
+        return lowering.ids
+
+    def plan(self, key: tuple[Any, ...], alive: Any, make: "Callable[[], Stage]") -> str:
+        """The id of the stage that `make` gives, made once for a key; `alive` is what the key knows by identity."""
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = (alive, self._plan(make()))
+        return known[1]
+
+    def _plan(self, body: Stage) -> str:
+        inventory = self.inventories.of(body)
+        found = stage_id(body, inventory, self.record_of, self.texts)
+        if found not in self.planned:
+            needs = tuple(dict.fromkeys(edge.reference for edge in inventory.edges))
+            inputs = tuple(dict.fromkeys(item.text for item in inventory.inputs))
+            self.planned[found] = PlannedStage(body=body, needs=needs, inputs=inputs, words=dict(inventory.words))
+        return found
+
+
+@dataclass(slots=True)
+class _Lowering:
+    """Lowers the stages of one point."""
+
+    spec: Spec
+    shared: Lowered
     ids: dict[str, str] = field(default_factory=dict)
-    """Names to ids."""
 
-    def run(self) -> None:
-        """Lower every stage, each after those it refers to."""
-        for name in self.spec.stages:
-            self._stage(name)
-
-    def _stage(self, name: str) -> str:
+    def stage(self, name: str) -> str:
+        """The id of a stage, planned after those it refers to."""
         if name not in self.ids:
-            stage = self.spec.stages[name].completed()
-            lowered: Stage = rebuild(stage, lambda part: self._lower_part(name, stage, part))
-            self.ids[name] = self._plan(lowered)
+            stage = self.spec.stages[name]
+            changes: dict[Path, Any] = {}
+            inventory = self.shared.inventories.of(stage)
+            for path, reference, _ in inventory.edges:
+                target = self.spec.stages[reference.stage]
+                changes[path] = Reference(self.stage(reference.stage), reference.output or target.outputs[0])
+            for path, value in inventory.outputs:
+                if isinstance(value, Data):
+                    changes[path] = Reference(self._data(name, stage, value), "data")
+            key = (id(stage), self.spec.seed, tuple(changes.items()))
+            self.ids[name] = self.shared.plan(key, stage, lambda: self._seeded(replaced(stage, changes).completed()))
         return self.ids[name]
-
-    def _lower_part(self, name: str, stage: Stage, part: Part) -> object:
-        if isinstance(part.value, Reference):
-            target = self.spec.stages[part.value.stage]
-            return Reference(self._stage(part.value.stage), part.value.output or target.outputs[0])
-        if isinstance(part.value, Data) and part.leaf is not None and part.leaf.output == "data":
-            return Reference(self._data(name, stage, part.value), "data")
-        return part.value
 
     def _data(self, name: str, stage: Stage, data: Data) -> str:
         model = getattr(stage, "model", None)
         assert isinstance(model, Model | Reference)
         tokenizer = self.tokenizer_of(model)
         if isinstance(tokenizer, Reference):
-            tokenizer = Reference(self._stage(tokenizer.stage), "tokenizer")
+            tokenizer = Reference(self.stage(tokenizer.stage), "tokenizer")
+        form = stage.data_format or self.format_of(model, data)
         # On the CPU, but sent off as the rest is: a cluster asks for account and set-up lines there too.
-        body = DataStage(data=data, format=stage.data_format or self.format_of(model, data), tokenizer=tokenizer, launch=self.spec.launch)
-        found = self._plan(body.completed())
+        launch: Launch = self.spec.launch
+        key = (id(data), form, tokenizer if isinstance(tokenizer, (str, Reference)) else id(tokenizer), id(launch), self.spec.seed)
+        found = self.shared.plan(
+            key,
+            (data, tokenizer, launch),
+            lambda: self._seeded(DataStage(data=data, format=form, tokenizer=tokenizer, launch=launch).completed()),
+        )
         self.ids[f"{name}.data"] = found
         return found
 
-    def _plan(self, body: Stage) -> str:
+    def _seeded(self, body: Stage) -> Stage:
         seed = None
         if body.draws_random_numbers():
             seed = self.spec.seed if body.seed is None else body.seed
-        body = replace(body, seed=seed)
-        found = stage_id(body, self.record_of)
-        if found not in self.planned:
-            needs = tuple(dict.fromkeys(part.value for part in parts(body) if isinstance(part.value, Reference)))
-            self.planned[found] = PlannedStage(body=body, needs=needs, inputs=tuple(inputs_of(body)), words=words_of(body))
-        return found
+        return body if body.seed == seed else replace(body, seed=seed)
 
     def tokenizer_of(self, model: Model | Reference) -> Tokenizer | Reference | str:
         """The tokenizer of a model's origin: never an edge to trained weights."""
@@ -100,38 +134,39 @@ _Graph = dict[str, list[tuple[str, tuple[str, ...]]]]
 """Stages that each stage needs, with the path of the reference that says so."""
 
 
-def edge_problems(spec: Spec) -> list[tuple[tuple[str, ...], Diagnostic]]:
+def edge_problems(spec: Spec, inventories: Inventories) -> list[tuple[tuple[str, ...], Diagnostic]]:
     """References to stages that are not there, to outputs they do not have or that do not fit, and cycles; with their paths."""
     found: list[tuple[tuple[str, ...], Diagnostic]] = []
     graph: _Graph = {}
     for name, stage in spec.stages.items():
         graph[name] = []
-        for part in parts(stage):
-            if isinstance(part.value, Reference):
-                path = ("stages", name, *part.path)
-                problem = _edge_problem(spec, part.value, part)
-                if problem is not None:
-                    found.append((path, problem))
-                else:
-                    graph[name].append((part.value.stage, path))
+        for edge in inventories.of(stage).edges:
+            path = ("stages", name, *edge.path)
+            problem = _edge_problem(spec, edge)
+            if problem is not None:
+                found.append((path, problem))
+            else:
+                graph[name].append((edge.reference.stage, path))
     if not found:
         found.extend(_cycle(graph))
     return found
 
 
-def _edge_problem(spec: Spec, edge: Reference, part: Part) -> Diagnostic | None:
-    if edge.stage not in spec.stages:
-        guess = nearest(edge.stage, spec.stages)
+def _edge_problem(spec: Spec, edge: Edge) -> Diagnostic | None:
+    reference = edge.reference
+    if reference.stage not in spec.stages:
+        guess = nearest(reference.stage, spec.stages)
         label = f"did you mean ${{stages.{guess}}}?" if guess else f"stages here: {', '.join(spec.stages)}"
-        return Diagnostic(code="E201", message=f"there is no stage {edge.stage!r}", label=label)
-    outputs = spec.stages[edge.stage].outputs
-    if edge.output and edge.output not in outputs:
-        return Diagnostic(code="E203", message=f"stage {edge.stage!r} has no output {edge.output!r}", label=f"it has: {', '.join(outputs)}")
-    output = edge.output or outputs[0]
-    wanted = part.leaf.output if part.leaf is not None else None
+        return Diagnostic(code="E201", message=f"there is no stage {reference.stage!r}", label=label)
+    target = spec.stages[reference.stage]
+    if reference.output and reference.output not in target.outputs:
+        label = f"it has: {', '.join(target.outputs)}"
+        return Diagnostic(code="E203", message=f"stage {reference.stage!r} has no output {reference.output!r}", label=label)
+    output = reference.output or target.outputs[0]
+    wanted = edge.leaf.output if edge.leaf is not None else None
     if wanted is not None and output != wanted:
-        kind = spec.stages[edge.stage].word
-        return Diagnostic(code="E203", message=f"{part.path[-1]} needs a {wanted}, but stage {edge.stage!r} ({kind}) gives {output}")
+        text = f"{edge.path[-1]} needs a {wanted}, but stage {reference.stage!r} ({target.word}) gives {output}"
+        return Diagnostic(code="E203", message=text)
     return None
 
 

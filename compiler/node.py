@@ -8,6 +8,8 @@ from dllm_run.specs.errors import Mark
 
 Scalar = str | int | float | bool | None
 Path = tuple[str | int, ...]
+Plain = dict[int, tuple[object, Any]]
+"""Identity of a collection of nodes, to that collection, which stays alive with it, and its bare value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +20,20 @@ class Node:
     mark: Mark
     key_mark: Mark | None = None
 
-    def plain(self) -> Any:
-        """The bare value, without marks."""
+    def plain(self, memo: "Plain | None" = None) -> Any:
+        """The bare value, without marks. With a `memo` the very same map gives the very same map."""
+        if not isinstance(self.value, (dict, list)):
+            return self.value
+        known = memo.get(id(self.value)) if memo is not None else None
+        if known is not None:
+            return known[1]
         if isinstance(self.value, dict):
-            return {key: child.plain() for key, child in self.value.items()}
-        if isinstance(self.value, list):
-            return [child.plain() for child in self.value]
-        return self.value
+            found: Any = {key: child.plain(memo) for key, child in self.value.items()}
+        else:
+            found = [child.plain(memo) for child in self.value]
+        if memo is not None:
+            memo[id(self.value)] = (self.value, found)
+        return found
 
     def get(self, path: Path) -> "Node | None":
         """The node at `path` below this one, or None."""

@@ -1,18 +1,25 @@
-"""The points of a spec: every combination of a sweep's values, each with an id that depends on the values alone."""
+"""The points of a spec: cases times sweep, each with an id that depends on its values alone."""
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dllm_run.specs.canonical import canonical, digest
-from dllm_run.specs.errors import Diagnostic
 from dllm_run.specs.vocabulary.spec import Spec
 
-from .expand import expand_at
+from .draw import drawn
+from .expand import expand, expand_at
 from .node import Node
-from .origin import into_reference
-from .overlay import assign
+from .overlay import assign, merge
+
+MAX_POINTS = 100_000
+CASE = "case"
+FRAME = ("cases", "sweep")
+"""Keys that make points, and that no point has any more."""
+
+Flag = tuple[tuple[str, ...], Node]
+"""Path and value of a `-s`."""
 
 
 class PointTree(NamedTuple):
@@ -21,53 +28,44 @@ class PointTree(NamedTuple):
     id: str
     name: str
     root: Node
+    case: str | None
+    values: dict[str, Any]
+    """What the sweep assigns, by path."""
 
 
-def without_sweep(root: Node) -> Node:
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Paths that take their values together: one path of a grid, all of a zip, all that is drawn."""
+
+    paths: tuple[str, ...]
+    choices: list[tuple[Node, ...]]
+
+
+def without_frame(root: Node) -> Node:
     """The spec alone."""
     assert isinstance(root.value, dict)
-    return Node({key: child for key, child in root.value.items() if key != "sweep"}, root.mark)
+    if not any(key in root.value for key in FRAME):
+        return root
+    return Node({key: child for key, child in root.value.items() if key not in FRAME}, root.mark)
 
 
-def sweep_problems(root: Node) -> list[Diagnostic]:
-    """What is wrong with a sweep itself: values that are no list, empty lists, paths that lead nowhere."""
-    found = []
-    for path, values in _axes(root):
-        inside = into_reference(root, tuple(path.split(".")), values)
-        if inside is not None:
-            found.append(replace(inside, path=f"sweep.grid.{path}", fix=None))
-        elif not isinstance(values.value, list):
-            found.append(_problem("E104", f"sweep.grid: {path} must be a list of values", path, values, "write [value, value, …]"))
-        elif not values.value:
-            found.append(_problem("E106", f"sweep.grid: {path} has no values", path, values, "a list with at least one value"))
-    return found
+def points(root: Node, flags: tuple[Flag, ...] = ()) -> Iterator[PointTree]:
+    """Every point, the cases first and the first axis changing slowest. Without either: one point named `-`."""
+    base = without_frame(root)
+    axes = axes_of(root)
+    labels = labels_of([path for axis in axes for path in axis.paths])
+    excluded = [{key: as_typed(node.plain()) for key, node in item.items()} for item in excluded_of(root)]
+    for case, overlay in cases_of(root).items() or [(None, None)]:
+        tree = base if overlay is None else merge(base, expand(overlay, Spec, base))
+        for choice in itertools.product(*(axis.choices for axis in axes)):
+            chosen = {path: node for axis, nodes in zip(axes, choice, strict=True) for path, node in zip(axis.paths, nodes, strict=True)}
+            values = {path: as_typed(node.plain()) for path, node in chosen.items()}
+            if any(_matches(item, values, case) for item in excluded):
+                continue
+            yield _point(tree, case, overlay, chosen, values, labels, flags)
 
 
-def points(root: Node) -> Iterator[PointTree]:
-    """Every point, the first axis changing slowest. Without a sweep: one point named `-`."""
-    base = without_sweep(root)
-    axes = _axes(root)
-    labels = _labels([path for path, _ in axes])
-    for values in itertools.product(*(_items(node) for _, node in axes)):
-        tree = base
-        for (path, axis), value in zip(axes, values, strict=True):
-            steps = tuple(path.split("."))
-            tree = assign(tree, steps, expand_at(tree, Spec, steps, Node(value.value, value.mark, axis.key_mark)))
-        overlay = {path: _as_typed(value.plain()) for (path, _), value in zip(axes, values, strict=True)}
-        name = ",".join(f"{labels[path]}={_text(value)}" for path, value in overlay.items()) or "-"
-        yield PointTree(digest(overlay)[:8], name, tree)
-
-
-def _axes(root: Node) -> list[tuple[str, Node]]:
-    grid = root.get(("sweep", "grid"))
-    return list(grid.value.items()) if grid is not None and isinstance(grid.value, dict) else []
-
-
-def _items(node: Node) -> list[Node]:
-    return node.value if isinstance(node.value, list) else []
-
-
-def _labels(paths: list[str]) -> dict[str, str]:
+def labels_of(paths: list[str]) -> dict[str, str]:
     """The shortest ending of each path that no other path has."""
     out = {}
     for path in paths:
@@ -80,19 +78,94 @@ def _labels(paths: list[str]) -> dict[str, str]:
     return out
 
 
-def _as_typed(value: Any) -> Any:
-    """32.0 and 32 are one value, as they are once they have types."""
-    if isinstance(value, dict):
-        return {key: _as_typed(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_as_typed(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _text(value: object) -> str:
-    # Names stand in scripts and tables: a text that would break a line is shown with its escapes.
+def value_text(value: object) -> str:
+    """A value as names of points have it. A text that would break a line of a script or table is shown with its escapes."""
     return value if isinstance(value, str) and value.isprintable() else canonical(value)
 
 
-def _problem(code: str, message: str, path: str, node: Node, label: str) -> Diagnostic:
-    return Diagnostic(code=code, message=message, path=f"sweep.grid.{path}", mark=node.mark, label=label)
+def _point(
+    tree: Node,
+    case: str | None,
+    overlay: Node | None,
+    chosen: dict[str, Node],
+    values: dict[str, Any],
+    labels: dict[str, str],
+    flags: tuple[Flag, ...],
+) -> PointTree:
+    root = tree
+    whole: Any = {} if overlay is None else as_typed(overlay.plain())
+    for path, node in chosen.items():
+        steps = tuple(path.split("."))
+        root = assign(root, steps, expand_at(root, Spec, steps, node))
+        whole = _assigned(whole, steps, values[path])
+    # Flags win. They are in the tree already: only those that a case or an axis went over are set again.
+    for steps, leaf in flags:
+        if any(_overlap(steps, tuple(path.split("."))) for path in chosen) or (overlay is not None and overlay.get_text(steps[:1])):
+            root = assign(root, steps, expand_at(root, Spec, steps, leaf))
+    parts = ([case] if case is not None else []) + [f"{labels[path]}={value_text(value)}" for path, value in values.items()]
+    return PointTree(digest(whole)[:8], ",".join(parts) or "-", root, case, values)
+
+
+def _assigned(whole: Any, path: tuple[str, ...], value: Any) -> Any:
+    """`whole` with a value at a path, as plain data: what the id of a point is made of."""
+    if not path:
+        return value
+    inner = whole.get(path[0]) if isinstance(whole, dict) else None
+    return {**(whole if isinstance(whole, dict) else {}), path[0]: _assigned(inner, path[1:], value)}
+
+
+def _overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    return all(a == b for a, b in zip(left, right, strict=False))
+
+
+def cases_of(root: Node) -> dict[str, Node]:
+    """The overlays of a spec by name."""
+    cases = root.get(("cases",))
+    return dict(cases.value) if cases is not None and isinstance(cases.value, dict) else {}
+
+
+def axes_of(root: Node) -> list[Axis]:
+    """The axes in their order. Raises SpecError for draws that are not right."""
+    axes = [
+        Axis((path,), [(Node(value.value, value.mark, node.key_mark),) for value in items_of(node)])
+        for path, node in section(root, "grid").items()
+    ]
+    zipped = section(root, "zip")
+    if zipped:
+        columns = [[Node(value.value, value.mark, node.key_mark) for value in items_of(node)] for node in zipped.values()]
+        axes.append(Axis(tuple(zipped), list(zip(*columns, strict=True))))
+    random = root.get(("sweep", "random"))
+    if random is not None and isinstance(random.value, dict):
+        paths, choices = drawn(random)
+        axes.append(Axis(paths, choices))
+    return axes
+
+
+def section(root: Node, kind: str) -> dict[str, Node]:
+    """The values of `sweep.grid` or `sweep.zip` by path."""
+    node = root.get(("sweep", kind))
+    return dict(node.value) if node is not None and isinstance(node.value, dict) else {}
+
+
+def excluded_of(root: Node) -> list[dict[str, Node]]:
+    """The values of the points that are left out."""
+    node = root.get(("sweep", "exclude"))
+    return [item.value for item in items_of(node) if isinstance(item.value, dict)] if node is not None else []
+
+
+def _matches(item: dict[str, Any], values: dict[str, Any], case: str | None) -> bool:
+    return all((case if key == CASE else values.get(key)) == value for key, value in item.items())
+
+
+def items_of(node: Node) -> list[Node]:
+    """The items of a list, none of anything else."""
+    return node.value if isinstance(node.value, list) else []
+
+
+def as_typed(value: Any) -> Any:
+    """32.0 and 32 are one value, as they are once they have types."""
+    if isinstance(value, dict):
+        return {key: as_typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_typed(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

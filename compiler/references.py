@@ -12,22 +12,116 @@ from .suggest import nearest
 
 _WHOLE = re.compile(r"^\$\{([^${}]+)\}$")
 
+Signature = tuple[tuple[str, int], ...]
+
 
 def resolve(root: Node) -> tuple[Node, list[Diagnostic]]:
     """The tree with every copying reference replaced, and what was wrong with some of them."""
-    return _Resolver(root).run()
+    return References().resolve(root)
+
+
+class References:
+    """Resolves trees that have much in common: a part is done once for the same part with the same targets."""
+
+    def __init__(self) -> None:
+        self._targets: dict[int, tuple[Node, frozenset[str]]] = {}
+        self._done: dict[tuple[int, Signature], tuple[Node, Node]] = {}
+        self._alive: dict[int, Node] = {}
+
+    def resolve(self, root: Node) -> tuple[Node, list[Diagnostic]]:
+        """The tree with every copying reference replaced, and what was wrong with some of them."""
+        resolver = _Resolver(root, self)
+        return resolver.run(), resolver.found
+
+    def targets(self, node: Node) -> frozenset[str]:
+        """What the copying references below a node name, with texts that mix one with other things as they are."""
+        value = node.value
+        if isinstance(value, str):
+            return _target(value)
+        if not isinstance(value, (dict, list)):
+            return _NONE
+        known = self._targets.get(id(node))
+        if known is None:
+            children = value.values() if isinstance(value, dict) else value
+            found = frozenset().union(*(self.targets(child) for child in children)) if children else _NONE
+            known = self._targets[id(node)] = (node, found or _NONE)
+        return known[1]
+
+    def signature(self, root: Node, targets: frozenset[str]) -> Signature:
+        """The nodes that targets mean in a tree, and those that these need in turn, by identity."""
+        found: dict[str, int] = {}
+        waiting = list(targets)
+        while waiting:
+            target = waiting.pop()
+            if target in found:
+                continue
+            node = root.get(tree_path(root, tuple(target.split("."))))
+            found[target] = 0 if node is None else id(node)
+            if node is not None:
+                self._alive[id(node)] = node
+                waiting.extend(self.targets(node))
+        return tuple(sorted(found.items()))
+
+    def known(self, node: Node, signature: Signature) -> Node | None:
+        """The node as it was resolved before with the same targets."""
+        done = self._done.get((id(node), signature))
+        return None if done is None else done[1]
+
+    def remember(self, node: Node, signature: Signature, resolved: Node) -> None:
+        """Keep what a node was resolved to."""
+        self._done[id(node), signature] = (node, resolved)
+
+
+_NONE: frozenset[str] = frozenset()
+
+
+def _target(text: str) -> frozenset[str]:
+    if "${" not in text or Reference.matches(text):
+        return _NONE
+    match = _WHOLE.match(text)
+    return frozenset((text if match is None else match.group(1),))
 
 
 class _Resolver:
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, shared: References) -> None:
         self.root = root
+        self.shared = shared
         self.found: list[Diagnostic] = []
         self.open: list[str] = []
         self.depth = 0
         self.count = 0
 
-    def run(self) -> tuple[Node, list[Diagnostic]]:
-        return self._resolve(self.root, ()), self.found
+    def run(self) -> Node:
+        """The resolved tree. Sections of the top, and stages, are what points share."""
+        assert isinstance(self.root.value, dict)
+        value = {}
+        for key, child in self.root.value.items():
+            if key == "stages" and isinstance(child.value, dict):
+                stages = {name: self._section(stage, (key, name)) for name, stage in child.value.items()}
+                value[key] = self._same_or_new(child, stages)
+            else:
+                value[key] = self._section(child, (key,))
+        return self._same_or_new(self.root, value)
+
+    def _same_or_new(self, node: Node, value: dict[str, Node]) -> Node:
+        assert isinstance(node.value, dict)
+        same = all(value[key] is child for key, child in node.value.items())
+        return node if same else Node(value, node.mark, node.key_mark)
+
+    def _section(self, node: Node, path: Path) -> Node:
+        targets = self.shared.targets(node)
+        if not targets:
+            return node
+        signature = self.shared.signature(self.root, targets)
+        known = self.shared.known(node, signature)
+        if known is not None:
+            return known
+        before = len(self.found)
+        self.depth = len(path)
+        resolved = self._resolve(node, path)
+        if len(self.found) == before:
+            self.shared.remember(node, signature, resolved)
+        return resolved
 
     def _resolve(self, node: Node, path: Path) -> Node:
         self.count += 1
@@ -42,9 +136,7 @@ class _Resolver:
 
     def _entered(self, node: Node, path: Path) -> Node:
         if isinstance(node.value, dict):
-            value = {key: self._resolve(child, (*path, key)) for key, child in node.value.items()}
-            same = all(value[key] is child for key, child in node.value.items())
-            return node if same else Node(value, node.mark, node.key_mark)
+            return self._same_or_new(node, {key: self._resolve(child, (*path, key)) for key, child in node.value.items()})
         if isinstance(node.value, list):
             items = [self._resolve(child, (*path, index)) for index, child in enumerate(node.value)]
             same = all(new is old for new, old in zip(items, node.value, strict=True))

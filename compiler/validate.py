@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dllm_run.specs.codec import DecodeError, decode
+from dllm_run.specs.codec import DecodeError, Memo, decode
 from dllm_run.specs.errors import Diagnostic, SpecError
 from dllm_run.specs.vocabulary.spec import Spec
 
-from .node import Node, Path
+from .node import Node, Path, Plain
 from .schema import resolved_schema
 from .suggest import nearest
 
@@ -27,10 +27,13 @@ _ONE_LINE = r"(?!\n)"
 """Patterns end in it, since Python's `$` also matches before a last newline. It would tell the reader of an error nothing."""
 
 
-def typed(node: Node) -> Spec:
-    """The spec as vocabulary objects. Raises SpecError with every misfit of the whole tree."""
+def typed(node: Node, plain: Plain | None = None, memo: Memo | None = None) -> Spec:
+    """The spec as vocabulary objects. Raises SpecError with every misfit of the whole tree.
+
+    `plain` and `memo` let specs that share parts share the objects too.
+    """
     try:
-        return decode(Spec, node.plain())
+        return decode(Spec, node.plain(plain), memo=memo)
     except DecodeError as error:
         found = list(schema_diagnostics(node))
         if not found:

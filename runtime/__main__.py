@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import fcntl
+import json
 import os
 import platform
 import shutil
@@ -15,16 +16,29 @@ from types import FrameType
 from typing import Any
 
 from dllm_run.specs.canonical import pretty
-from dllm_run.specs.plan import Plan
+from dllm_run.specs.errors import EnvironmentProblem
+from dllm_run.specs.plan import Plan, words_beside
 from dllm_run.specs.store import Attempt, Entry, Runs, write_atomic
+from dllm_run.specs.word import using
 
 INTERRUPTED = 130
 
 
 def main() -> int:
-    """Exit code 0 done, 1 failed, 130 interrupted with a checkpoint."""
+    """Exit code 0 done, 1 failed, 6 words of the plan are not here, 130 interrupted with a checkpoint."""
     arguments = _parser().parse_args()
-    plan = Plan.loads(Path(arguments.plan).read_text(encoding="utf-8"))
+    path = Path(arguments.plan)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        words = words_beside(path, data)
+    except EnvironmentProblem as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    with using(words):
+        return _run(Plan.from_json(data), arguments)
+
+
+def _run(plan: Plan, arguments: argparse.Namespace) -> int:
     if arguments.stage not in plan.stages:
         print(f"stage {arguments.stage} is not in {arguments.plan}; it has {', '.join(plan.stages)}", file=sys.stderr)
         return 5

@@ -21,41 +21,54 @@ class DecodeError(ValueError):
         self.path = path
 
 
-def decode(cls: type[T], value: Any, path: tuple[str | int, ...] = (), *, planned: bool = False) -> T:
+Memo = dict[tuple[type, int], tuple[Any, Any]]
+"""Class and identity of a map, to that map, which stays alive with it, and what was built from it."""
+
+
+def decode(cls: type[T], value: Any, path: tuple[str | int, ...] = (), *, planned: bool = False, memo: Memo | None = None) -> T:
     """Build `cls` from plain data; numbers are coerced to the declared type. Raises DecodeError at the first misfit.
 
-    Edges are texts in a spec; `planned`: they are maps, as `encode` writes them into a plan.
+    Edges are texts in a spec; `planned`: they are maps, as `encode` writes them into a plan. With a `memo` the very same map gives
+    the very same object: the points of a sweep share what they have in common.
     """
     if not isinstance(value, dict):
         raise DecodeError(path, f"{value!r} is not a map")
+    if memo is None:
+        return _build(cls, value, path, planned, None)
+    known = memo.get((cls, id(value)))
+    if known is None:
+        known = memo[cls, id(value)] = (value, _build(cls, value, path, planned, memo))
+    built: T = known[1]
+    return built
+
+
+def _build(cls: type[T], value: dict[str, Any], path: tuple[str | int, ...], planned: bool, memo: Memo | None) -> T:
     target: Any = cls
+    tag = None
     if issubclass(cls, Word):
         tag = cls.tag
         named = value.get(tag)
         if is_family(cls):
-            choices = members(cls)
-            if not isinstance(named, str) or named not in choices:
-                raise DecodeError((*path, tag), f"{named!r} is not one of {list(choices)}")
-            target = choices[named]
+            target = members(cls).get(named) if isinstance(named, str) else None
+            if target is None:
+                raise DecodeError((*path, tag), f"{named!r} is not one of {list(members(cls))}")
         elif named != cls.word:
             raise DecodeError((*path, tag), f"{named!r} is not {cls.word!r}")
-        value = {key: item for key, item in value.items() if key != tag}
-    arguments: dict[str, Any] = {}
     fields = fields_of(target)
-    known = {info.key for info in fields}
-    for key in value:
-        if key not in known:
-            raise DecodeError((*path, key), "unknown key")
+    arguments: dict[str, Any] = {}
     for info in fields:
         if info.key in value:
-            arguments[info.name] = _value(info.shape, info.leaf, value[info.key], (*path, info.key), planned)
+            arguments[info.name] = _value(info.shape, info.leaf, value[info.key], (*path, info.key), planned, memo)
         elif info.required:
             raise DecodeError((*path, info.key), "is missing")
+    if len(arguments) + (tag in value) != len(value):
+        known = {info.key for info in fields} | {tag}
+        raise DecodeError((*path, next(key for key in value if key not in known)), "unknown key")
     built: T = target(**arguments)
     return built
 
 
-def _value(shape: Shape, leaf: Leaf, value: Any, path: tuple[str | int, ...], planned: bool) -> Any:
+def _value(shape: Shape, leaf: Leaf, value: Any, path: tuple[str | int, ...], planned: bool, memo: Memo | None) -> Any:
     if shape.free:
         return value
     if value is None:
@@ -66,14 +79,14 @@ def _value(shape: Shape, leaf: Leaf, value: Any, path: tuple[str | int, ...], pl
         if planned and shape.edge and set(value) == {"stage", "output"}:
             return Reference(value["stage"], value["output"])
         if shape.cls is not None:
-            return decode(shape.cls, value, path, planned=planned)
+            return decode(shape.cls, value, path, planned=planned, memo=memo)
         if shape.values is not None:
-            return {key: _value(shape.values, leaf, item, (*path, key), planned) for key, item in value.items()}
+            return {key: _value(shape.values, leaf, item, (*path, key), planned, memo) for key, item in value.items()}
         raise DecodeError(path, "a map is not allowed here")
     if isinstance(value, (list, tuple)):
         if shape.items is None:
             raise DecodeError(path, "a list is not allowed here")
-        return tuple(_value(shape.items, leaf, item, (*path, index), planned) for index, item in enumerate(value))
+        return tuple(_value(shape.items, leaf, item, (*path, index), planned, memo) for index, item in enumerate(value))
     if not planned and shape.edge and isinstance(value, str) and Reference.matches(value):
         return Reference.parse(value)
     return _scalar(shape, leaf, value, path)

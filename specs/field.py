@@ -34,6 +34,10 @@ class Leaf:
     """For edges: the kind of output that may stand here."""
     locates: str | None = None
     """`data` or `model`: a text here says where an input is, and its content counts instead of the text."""
+    overlay: bool = False
+    """Each value is a piece of a spec."""
+    template: str | None = None
+    """`spec` or `row`: a text with {{ … }} is a template over the fields of the spec, or over the columns of a row."""
 
 
 def leaf(meaning: str, *, default: Any = MISSING, factory: Callable[[], Any] | None = None, **rest: Any) -> Any:

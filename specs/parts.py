@@ -1,13 +1,11 @@
-"""Walking the parts of a vocabulary object: its edges, its inputs, the words that it uses."""
+"""Walking the parts of a vocabulary object, and putting others in their place."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .effect import Effect
 from .field import Leaf, fields_of
 from .quantity import Quantity
-from .word import Word, family_name
 
 Path = tuple[str, ...]
 
@@ -29,47 +27,30 @@ def parts(value: Any, path: Path = (), leaf: Leaf | None = None) -> Iterator[Par
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from parts(item, (*path, key), leaf)
-    elif _is_vocabulary(value):
+    elif is_vocabulary(value):
         for info in fields_of(type(value)):
             yield from parts(getattr(value, info.name), (*path, info.key), info.leaf)
 
 
-def rebuild(value: Any, change: Callable[[Part], Any], path: Path = (), leaf: Leaf | None = None) -> Any:
-    """A copy of `value` in which every part was offered to `change`; a part that comes back as another is not entered."""
-    changed = change(Part(path, value, leaf))
-    if changed is not value:
-        return changed
+def replaced(value: Any, changes: Mapping[Path, Any]) -> Any:
+    """A copy of `value` with other parts at some paths; everything off these paths is shared."""
+    if not changes:
+        return value
+    if () in changes:
+        return changes[()]
+    inside: dict[str, dict[Path, Any]] = {}
+    for path, new in changes.items():
+        inside.setdefault(path[0], {})[path[1:]] = new
     if isinstance(value, (list, tuple)):
-        return tuple(rebuild(item, change, (*path, str(index)), leaf) for index, item in enumerate(value))
+        return tuple(replaced(item, inside.get(str(index), {})) for index, item in enumerate(value))
     if isinstance(value, dict):
-        return {key: rebuild(item, change, (*path, key), leaf) for key, item in value.items()}
-    if _is_vocabulary(value):
-        fields = fields_of(type(value))
-        new = {info.name: rebuild(getattr(value, info.name), change, (*path, info.key), info.leaf) for info in fields}
-        return dataclasses.replace(value, **new)
-    return value
+        return {key: replaced(item, inside.get(key, {})) for key, item in value.items()}
+    names = {info.key: info.name for info in fields_of(type(value))}
+    return dataclasses.replace(value, **{names[key]: replaced(getattr(value, names[key]), new) for key, new in inside.items()})
 
 
-def words_of(value: Any) -> dict[str, int]:
-    """`family/word` with its semantic version, for every word below `value` that can change a result."""
-    found: dict[str, int] = {}
-
-    def walk(item: Any) -> None:
-        if isinstance(item, Word):
-            found[f"{family_name(type(item))}/{item.word}"] = item.semantics
-        if isinstance(item, (list, tuple)):
-            for child in item:
-                walk(child)
-        elif _is_vocabulary(item):
-            for info in fields_of(type(item)):
-                if info.leaf.effect is not Effect.NONE:
-                    walk(getattr(item, info.name))
-
-    walk(value)
-    return dict(sorted(found.items()))
-
-
-def _is_vocabulary(value: Any) -> bool:
+def is_vocabulary(value: Any) -> bool:
+    """Whether `value` is an object of a vocabulary class."""
     return dataclasses.is_dataclass(value) and not isinstance(value, (type, Quantity)) and "leaf" in _first_metadata(value)
 
 

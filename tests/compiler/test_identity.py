@@ -18,10 +18,12 @@ from dllm_run.compiler.lock import Lock
 from dllm_run.specs.canonical import pretty
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import Leaf, fields_of
+from dllm_run.specs.inventory import Inventories
 from dllm_run.specs.leaves import leaves
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.quantity import Quantity
 from dllm_run.specs.reference import Reference
+from dllm_run.specs.texts import Texts
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.word import Word, is_family, members
 
@@ -181,17 +183,21 @@ def effects_of(body: Stage) -> dict[tuple[str, ...], Effect]:
     return {path: effect for path, _, effect in leaves(body)}
 
 
+def fresh_id(body: Stage, lock: Lock) -> str:
+    return stage_id(body, Inventories().of(body), lock.record, Texts())
+
+
 def test_every_leaf_keeps_the_promise_of_its_effect(complete: str, compiling: Compile, tmp_path: Path) -> None:
     lock = Lock(tmp_path)
     tried: dict[Effect, set[str]] = {effect: set() for effect in Effect}
     broken = []
     for body in all_bodies(compiling(complete)):
-        before, effects = stage_id(body, lock.record), effects_of(body)
+        before, effects = fresh_id(body, lock), effects_of(body)
         for path, mutant in mutations(body):
             # A container that was null has leaves of its own once it is given; its effect is what counts.
             effect = effects.get(path) or next(found for below, found in effects.items() if below[: len(path)] == path)
             tried[effect].add(f"{body.word}.{'.'.join(path)}")
-            if (stage_id(mutant, lock.record) != before) != (effect is Effect.RESULT):
+            if (fresh_id(mutant, lock) != before) != (effect is Effect.RESULT):
                 broken.append((body.word, path, effect))
     assert broken == []
     assert {effect.value: len(names) > 20 for effect, names in tried.items()} == {"result": True, "numerics": True, "none": True}

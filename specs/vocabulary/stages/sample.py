@@ -44,7 +44,10 @@ class Sample(Stage):
     inherits_model: ClassVar[bool] = True
 
     model: Model | Reference = leaf("The model that samples.", output="model")
-    prompts: tuple[str, ...] | HeldOut = leaf("Texts to go on from, or {data, limit, length, mask}: held-out rows to restore.")
+    prompts: tuple[str, ...] | HeldOut = leaf(
+        "Texts to go on from, or {data, limit, length, mask}: held-out rows to restore. A text may be a template over the spec.",
+        template="spec",
+    )
     sampler: Sampler = leaf("How masked positions are filled in.")
     max_new_tokens: int | None = leaf(
         "Tokens after each prompt; not for held-out rows, which keep their length.", unit="tokens", default=None, minimum=1

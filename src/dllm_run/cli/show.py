@@ -60,4 +60,4 @@ def _plan(run: str | None, flags: list[str], runs: Runs) -> Plan:
 
 
 def _read(folder: Path) -> Plan:
-    return Plan.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    return Plan.load(folder / "plan.json")

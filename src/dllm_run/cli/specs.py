@@ -1,5 +1,6 @@
 """Finding and compiling the spec that a user named."""
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -45,8 +46,24 @@ def find(name: str, flags: Sequence[str], *, new_lock: bool = False) -> Named:
     base = Path() if recipe else path.parent
     lock_path = None if recipe else path.with_name(path.stem + ".lock.json")
     lock = Lock(base, _locked(lock_path, new_lock))
-    source = Source(file=name if recipe else str(path), data=path.read_bytes(), flags=tuple(flags))
+    read_file = functools.partial(read_beside, base)
+    source = Source(file=name if recipe else str(path), data=path.read_bytes(), flags=tuple(flags), read_file=read_file)
     return Named(source, base, lock_path, lock)
+
+
+def read_beside(base: Path, path: str) -> bytes:
+    """A file that a spec in the folder `base` builds on, or recipe:NAME. Raises OSError, and KeyError with a hint for a recipe."""
+    if path.startswith(RECIPE):
+        known = recipes()
+        name = path.removeprefix(RECIPE)
+        if name not in known:
+            guess = nearest(name, known)
+            raise KeyError(f"did you mean recipe:{guess}?" if guess else f"recipes: {', '.join(known)}")
+        return known[name].read_bytes()
+    here = base / Path(path).expanduser()
+    shared = Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser() / "dllm-run" / path
+    # A profile may be the user's instead of the experiment's.
+    return (shared if path.startswith("profiles/") and not here.is_file() and shared.is_file() else here).read_bytes()
 
 
 def _locked(path: Path | None, new_lock: bool) -> dict[str, InputRecord]:

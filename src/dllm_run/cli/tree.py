@@ -8,6 +8,7 @@ from dllm_run.compiler.lock import lock_text
 from dllm_run.launchers import local, slurm
 from dllm_run.specs.canonical import pretty
 from dllm_run.specs.codec import encode
+from dllm_run.specs.plan import kept_name
 from dllm_run.specs.store import write_atomic
 from dllm_run.specs.vocabulary.launchers.slurm import Slurm
 
@@ -27,6 +28,7 @@ def tree(named: Named, compiled: Compiled) -> dict[str, bytes]:
         **{f"artefacts/{name}": text for name, text in launcher.render(compiled.plan).items()},
     }
     files = {"spec.yaml": named.source.data, **{name: text.encode() for name, text in texts.items()}}
+    files.update({kept_name(path): data for path, data in compiled.inputs.items()})
     if named.source.flags:
         files["flags.txt"] = "".join(f"{flag}\n" for flag in named.source.flags).encode()
     files[MANIFEST] = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)).encode()

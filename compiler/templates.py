@@ -1,0 +1,118 @@
+"""Texts with {{ … }}, filled in from the fields of the spec in a sandbox where a name that is not there is an error."""
+
+import importlib
+from dataclasses import replace
+from typing import Any
+
+from dllm_run.specs.errors import Diagnostic, Mark
+from dllm_run.specs.field import FieldInfo, fields_of
+from dllm_run.specs.vocabulary.spec import Spec
+
+from .expand import class_at
+from .node import Node, Path
+
+_BRACES = ("{{", "{%", "{#")
+
+
+def is_template(text: object) -> bool:
+    """Whether a text is one."""
+    return isinstance(text, str) and any(brace in text for brace in _BRACES)
+
+
+def environment() -> Any:
+    """Jinja's sandbox with strict names. Loaded on use: a spec without templates does not wait for it."""
+    jinja2, sandbox = importlib.import_module("jinja2"), importlib.import_module("jinja2.sandbox")
+    return sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+
+
+def syntax_problem(text: str, mark: Mark, path: str) -> Diagnostic | None:
+    """What is wrong with the form of a template, if anything."""
+    errors = importlib.import_module("jinja2.exceptions")
+    try:
+        environment().parse(text)
+    except errors.TemplateSyntaxError as error:
+        return _problem(text, str(error), error.lineno, mark, path)
+    return None
+
+
+class Templates:
+    """Fills the templates of specs."""
+
+    def fill(self, root: Node) -> tuple[Node, list[Diagnostic]]:
+        """The tree with every template over the spec filled in, and what was wrong with some of them."""
+        places = list(_places(root, Spec, ()))
+        if not places:
+            return root, []
+        values = root.plain()
+        found: list[Diagnostic] = []
+        for path, node, info in places:
+            assert isinstance(node.value, str) and info.leaf.template is not None
+            where = ".".join(map(str, path))
+            if info.leaf.template == "row":
+                problem = syntax_problem(node.value, node.mark, where)
+                found.extend([problem] if problem is not None else [])
+                continue
+            stage = {"stage": path[1]} if path[0] == "stages" else {}
+            filled = _filled(node, where, {**values, **stage}, found)
+            root = _with(root, path, Node(filled, node.mark, node.key_mark))
+        return root, found
+
+
+def _filled(node: Node, where: str, values: dict[str, Any], found: list[Diagnostic]) -> str:
+    errors = importlib.import_module("jinja2.exceptions")
+    text = str(node.value)
+    try:
+        filled: str = environment().from_string(text).render(values)
+    except errors.TemplateSyntaxError as error:
+        found.append(_problem(text, str(error), error.lineno, node.mark, where))
+    except errors.UndefinedError as error:
+        item = _problem(text, str(error), 1, node.mark, where)
+        found.append(replace(item, label="a template sees the fields of the spec; braces that are meant: {% raw %}{{ … }}{% endraw %}"))
+    except errors.SecurityError as error:
+        found.append(_problem(text, str(error), 1, node.mark, where))
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        found.append(_problem(text, f"{type(error).__name__}: {error}", 1, node.mark, where))
+    else:
+        return filled
+    return text
+
+
+def _problem(text: str, message: str, line: int, mark: Mark, where: str) -> Diagnostic:
+    inside = f", line {line} of the template" if "\n" in text else ""
+    return Diagnostic(code="E131", message=f"the template cannot be filled in: {message}{inside}", path=where, mark=mark)
+
+
+def _places(node: Node, cls: type, path: Path) -> "list[tuple[Path, Node, FieldInfo]]":
+    """Every template below a node that is read as a `cls`."""
+    target = class_at(node, cls)
+    if target is None or not isinstance(node.value, dict):
+        return []
+    found = []
+    for info in fields_of(target):
+        child = node.value.get(info.key)
+        if child is not None and (info.leaf.template is not None or info.shape.cls or info.shape.values or info.shape.items):
+            found.extend(_below(child, info, info.shape, (*path, info.key)))
+    return found
+
+
+def _below(node: Node, info: FieldInfo, shape: Any, path: Path) -> "list[tuple[Path, Node, FieldInfo]]":
+    if isinstance(node.value, dict):
+        if shape.cls is not None:
+            return _places(node, shape.cls, path)
+        if shape.values is not None:
+            return [item for key, child in node.value.items() for item in _below(child, info, shape.values, (*path, key))]
+    if isinstance(node.value, list) and shape.items is not None:
+        return [item for index, child in enumerate(node.value) for item in _below(child, info, shape.items, (*path, index))]
+    return [(path, node, info)] if info.leaf.template is not None and is_template(node.value) else []
+
+
+def _with(root: Node, path: Path, leaf: Node) -> Node:
+    if not path:
+        return leaf
+    if isinstance(root.value, dict):
+        assert isinstance(path[0], str)
+        return Node({**root.value, path[0]: _with(root.value[path[0]], path[1:], leaf)}, root.mark, root.key_mark)
+    assert isinstance(root.value, list) and isinstance(path[0], int)
+    items = list(root.value)
+    items[path[0]] = _with(items[path[0]], path[1:], leaf)
+    return Node(items, root.mark, root.key_mark)

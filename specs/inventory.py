@@ -1,0 +1,91 @@
+"""What a vocabulary object mentions: edges, inputs, data sets, words. Taken once for each object, however many stages share it."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .effect import Effect
+from .field import Leaf, fields_of
+from .locator import is_task_file
+from .parts import Path, is_vocabulary
+from .reference import Reference
+from .word import Word, family_name
+
+
+class Edge(NamedTuple):
+    """A reference to a stage, where it stands, and what its field declares."""
+
+    path: Path
+    reference: Reference
+    leaf: Leaf | None
+
+
+class Located(NamedTuple):
+    """A text that names an input, where it stands, and what it locates: `data`, `model` or `task`."""
+
+    path: Path
+    text: str
+    what: str
+
+
+class Inventory(NamedTuple):
+    """Everything below one object; paths are relative to it."""
+
+    edges: tuple[Edge, ...]
+    inputs: tuple[Located, ...]
+    outputs: tuple[tuple[Path, Any], ...]
+    """Objects where an edge might stand: a data set in the place of a prepared one."""
+    words: tuple[tuple[str, int | str], ...]
+    """`family/word` with its semantic version, and with its code if it comes from a file; of what can change a result."""
+
+
+class Inventories:
+    """Takes inventories and remembers them by identity; what was looked at stays alive with it."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, Inventory]] = {}
+
+    def of(self, value: Any) -> Inventory:
+        """The inventory of a vocabulary object."""
+        known = self._known.get(id(value))
+        if known is None:
+            known = self._known[id(value)] = (value, self._taken(value))
+        return known[1]
+
+    def _taken(self, value: Any) -> Inventory:
+        found = _Found()
+        if isinstance(value, Word):
+            version = f"{value.semantics}:{value.code[:16]}" if value.code else value.semantics
+            found.words[f"{family_name(type(value))}/{value.word}"] = version
+        for info in fields_of(type(value)):
+            self._enter(getattr(value, info.name), (info.key,), info.leaf, found)
+        return Inventory(tuple(found.edges), tuple(found.inputs), tuple(found.outputs), tuple(sorted(found.words.items())))
+
+    def _enter(self, value: Any, path: Path, leaf: Leaf, found: "_Found") -> None:
+        if isinstance(value, str):
+            if leaf.locates is not None and (leaf.locates != "task" or is_task_file(value)):
+                found.inputs.append(Located(path, value, leaf.locates))
+        elif isinstance(value, Reference):
+            found.edges.append(Edge(path, value, leaf))
+        elif isinstance(value, (list, tuple)):
+            for index, item in enumerate(value):
+                self._enter(item, (*path, str(index)), leaf, found)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                self._enter(item, (*path, key), leaf, found)
+        elif is_vocabulary(value):
+            below = self.of(value)
+            found.edges.extend(edge._replace(path=(*path, *edge.path)) for edge in below.edges)
+            found.inputs.extend(item._replace(path=(*path, *item.path)) for item in below.inputs)
+            if leaf.output is not None:
+                found.outputs.append((path, value))
+            found.outputs.extend(((*path, *inner), item) for inner, item in below.outputs)
+            if leaf.effect is not Effect.NONE:
+                found.words.update(below.words)
+
+
+@dataclass(slots=True)
+class _Found:
+    edges: list[Edge] = field(default_factory=list)
+    inputs: list[Located] = field(default_factory=list)
+    outputs: list[tuple[Path, Any]] = field(default_factory=list)
+    words: dict[str, int | str] = field(default_factory=dict)
