@@ -40,7 +40,9 @@ def _unseen(value: Any, path: tuple[str, ...], seen: Seen) -> Iterator[tuple[tup
         seen[id(value)] = value
         yield path, value
         for info in fields_of(type(value)):
-            yield from _unseen(getattr(value, info.name), (*path, info.key), seen)
+            inner = getattr(value, info.name)
+            if not isinstance(inner, (str, int, float)) and inner is not None:
+                yield from _unseen(inner, (*path, info.key), seen)
 
 
 def diagnostic(problem: Problem, path: tuple[str, ...], root: Node, written: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Diagnostic:

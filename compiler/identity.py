@@ -1,12 +1,14 @@
 """The id of a stage: what is computed, and nothing else. Names, places and rounding never enter."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dllm_run.specs.canonical import canonical
 from dllm_run.specs.inventory import Inventory
+from dllm_run.specs.parts import Path
 from dllm_run.specs.plan import InputRecord
+from dllm_run.specs.reference import Reference
 from dllm_run.specs.texts import Texts
 from dllm_run.specs.vocabulary.stages import Stage
 
@@ -14,11 +16,16 @@ RecordOf = Callable[[str, str], InputRecord]
 """(locator, `data` or `model`) -> record."""
 
 
-def stage_id(body: Stage, inventory: Inventory, record_of: RecordOf, texts: Texts) -> str:
-    """sha256 over result leaves (references are ids by now), the content of inputs and the versions of words; 16 hex of it."""
+def own_text(body: Stage, inventory: Inventory, record_of: RecordOf, texts: Texts) -> str:
+    """What a stage computes by itself: its result leaves, the content of its inputs and the versions of its words."""
     contents = {path: _content(record_of(text, what), what) for path, text, what in inventory.inputs}
-    text = f"{texts.results(body, contents)}{canonical(dict(inventory.words))}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{texts.results(body, contents)}{canonical(dict(inventory.words))}"
+
+
+def stage_id(own: str, edges: Mapping[Path, Reference]) -> str:
+    """sha256 over what a stage computes by itself and the ids of the stages that it reads, by path; 16 hex of it."""
+    read = sorted([list(path), edge.stage, edge.output] for path, edge in edges.items())
+    return hashlib.sha256(f"{own}{canonical(read)}".encode()).hexdigest()[:16]
 
 
 def _content(record: InputRecord, what: str) -> Any:

@@ -18,20 +18,30 @@ from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 
-from .identity import RecordOf, stage_id
+from .identity import RecordOf, own_text, stage_id
 from .suggest import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class _Skeleton:
+    """A stage complete but for the ids of those it reads: the same at every point that changes only these."""
+
+    body: Stage
+    own: str
+    inputs: tuple[str, ...]
+    words: dict[str, int | str]
 
 
 @dataclass(slots=True)
 class Lowered:
-    """The planned stages of all points. A stage that points share, the very same object with the same references, is planned once."""
+    """The planned stages of all points. What points share, the very same object, is worked out once."""
 
     record_of: RecordOf
     planned: dict[str, PlannedStage] = field(default_factory=dict)
     """By id, each after those it needs."""
     inventories: Inventories = field(default_factory=Inventories)
     texts: Texts = field(default_factory=Texts)
-    _known: dict[tuple[Any, ...], tuple[Any, str]] = field(default_factory=dict)
+    _skeletons: dict[tuple[Any, ...], tuple[Any, _Skeleton]] = field(default_factory=dict)
 
     def point(self, spec: Spec) -> dict[str, str]:
         """Names to ids of the stages of one point. Its edges must hold: see `edge_problems`."""
@@ -40,21 +50,24 @@ class Lowered:
             lowering.stage(name)
         return lowering.ids
 
-    def plan(self, key: tuple[Any, ...], alive: Any, make: "Callable[[], Stage]") -> str:
-        """The id of the stage that `make` gives, made once for a key; `alive` is what the key knows by identity."""
-        known = self._known.get(key)
+    def plan(self, key: tuple[Any, ...], alive: Any, make: Callable[[], Stage], edges: dict[Path, Reference]) -> str:
+        """The id of the stage that `make` gives, with its edges. `alive` is what the key knows by identity."""
+        known = self._skeletons.get(key)
         if known is None:
-            known = self._known[key] = (alive, self._plan(make()))
-        return known[1]
-
-    def _plan(self, body: Stage) -> str:
-        inventory = self.inventories.of(body)
-        found = stage_id(body, inventory, self.record_of, self.texts)
+            known = self._skeletons[key] = (alive, self._skeleton(make(), edges))
+        skeleton = known[1]
+        found = stage_id(skeleton.own, edges)
         if found not in self.planned:
-            needs = tuple(dict.fromkeys(edge.reference for edge in inventory.edges))
-            inputs = tuple(dict.fromkeys(item.text for item in inventory.inputs))
-            self.planned[found] = PlannedStage(body=body, needs=needs, inputs=inputs, words=dict(inventory.words))
+            needs = tuple(dict.fromkeys(edges.values()))
+            body = replaced(skeleton.body, edges)
+            self.planned[found] = PlannedStage(body=body, needs=needs, inputs=skeleton.inputs, words=skeleton.words)
         return found
+
+    def _skeleton(self, body: Stage, edges: dict[Path, Reference]) -> _Skeleton:
+        bare = replaced(body, {path: Reference("", edge.output) for path, edge in edges.items()})
+        inventory = self.inventories.of(bare)
+        inputs = tuple(dict.fromkeys(item.text for item in inventory.inputs))
+        return _Skeleton(bare, own_text(bare, inventory, self.record_of, self.texts), inputs, dict(inventory.words))
 
 
 @dataclass(slots=True)
@@ -69,24 +82,24 @@ class _Lowering:
         """The id of a stage, planned after those it refers to."""
         if name not in self.ids:
             stage = self.spec.stages[name]
-            changes: dict[Path, Any] = {}
+            edges: dict[Path, Reference] = {}
             inventory = self.shared.inventories.of(stage)
             for path, reference, _ in inventory.edges:
                 target = self.spec.stages[reference.stage]
-                changes[path] = Reference(self.stage(reference.stage), reference.output or target.outputs[0])
+                edges[path] = Reference(self.stage(reference.stage), reference.output or target.outputs[0])
             for path, value in inventory.outputs:
                 if isinstance(value, Data):
-                    changes[path] = Reference(self._data(name, stage, value), "data")
-            key = (id(stage), self.spec.seed, tuple(changes.items()))
-            self.ids[name] = self.shared.plan(key, stage, lambda: self._seeded(replaced(stage, changes).completed()))
+                    edges[path] = Reference(self._data(name, stage, value), "data")
+            self.ids[name] = self.shared.plan((id(stage), self.spec.seed), stage, lambda: self._seeded(stage.completed()), edges)
         return self.ids[name]
 
     def _data(self, name: str, stage: Stage, data: Data) -> str:
         model = getattr(stage, "model", None)
         assert isinstance(model, Model | Reference)
         tokenizer = self.tokenizer_of(model)
+        edges: dict[Path, Reference] = {}
         if isinstance(tokenizer, Reference):
-            tokenizer = Reference(self.stage(tokenizer.stage), "tokenizer")
+            edges = {("tokenizer",): Reference(self.stage(tokenizer.stage), "tokenizer")}
         form = stage.data_format or self.format_of(model, data)
         # On the CPU, but sent off as the rest is: a cluster asks for account and set-up lines there too.
         launch: Launch = self.spec.launch
@@ -95,6 +108,7 @@ class _Lowering:
             key,
             (data, tokenizer, launch),
             lambda: self._seeded(DataStage(data=data, format=form, tokenizer=tokenizer, launch=launch).completed()),
+            edges,
         )
         self.ids[f"{name}.data"] = found
         return found

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .effect import Effect
-from .field import Leaf, fields_of
+from .field import FieldInfo, Leaf, Shape, fields_of
 from .locator import is_task_file
 from .parts import Path, is_vocabulary
 from .reference import Reference
@@ -56,7 +56,7 @@ class Inventories:
         if isinstance(value, Word):
             version = f"{value.semantics}:{value.code[:16]}" if value.code else value.semantics
             found.words[f"{family_name(type(value))}/{value.word}"] = version
-        for info in fields_of(type(value)):
+        for info in _telling(type(value)):
             self._enter(getattr(value, info.name), (info.key,), info.leaf, found)
         return Inventory(tuple(found.edges), tuple(found.inputs), tuple(found.outputs), tuple(sorted(found.words.items())))
 
@@ -81,6 +81,20 @@ class Inventories:
             found.outputs.extend(((*path, *inner), item) for inner, item in below.outputs)
             if leaf.effect is not Effect.NONE:
                 found.words.update(below.words)
+
+
+def _telling(cls: type) -> tuple[FieldInfo, ...]:
+    """The fields that can mention anything: not those of plain numbers and texts."""
+    if cls not in _TELLING:
+        _TELLING[cls] = tuple(info for info in fields_of(cls) if info.leaf.locates is not None or _may_hold(info.shape))
+    return _TELLING[cls]
+
+
+def _may_hold(shape: Shape) -> bool:
+    return shape.edge or shape.cls is not None or any(_may_hold(inner) for inner in (shape.items, shape.values) if inner is not None)
+
+
+_TELLING: dict[type, tuple[FieldInfo, ...]] = {}
 
 
 @dataclass(slots=True)

@@ -51,10 +51,12 @@ def replaced(value: Any, changes: Mapping[Path, Any]) -> Any:
 
 def is_vocabulary(value: Any) -> bool:
     """Whether `value` is an object of a vocabulary class."""
-    return dataclasses.is_dataclass(value) and not isinstance(value, (type, Quantity)) and "leaf" in _first_metadata(value)
+    cls = type(value)
+    if cls not in _VOCABULARY:
+        # A word without fields of its own is still vocabulary.
+        fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else None
+        _VOCABULARY[cls] = fields is not None and cls is not Quantity and (not fields or "leaf" in fields[0].metadata)
+    return _VOCABULARY[cls]
 
 
-def _first_metadata(value: Any) -> Any:
-    fields = dataclasses.fields(value)
-    # A word without fields of its own is still vocabulary.
-    return fields[0].metadata if fields else {"leaf": None}
+_VOCABULARY: dict[type, bool] = {}

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Set
 from typing import Any
 
-from .canonical import canonical
+from .canonical import canonical, scalar
 from .codec import encode
 from .effect import Effect
 from .field import FieldInfo, fields_of
@@ -81,7 +81,9 @@ class Texts:
             return f"[{','.join(items)}]" if any(items) else ""
         if effect not in (None, Effect.RESULT):
             return ""
-        return canonical(located[()] if () in located else encode(value))
+        if () in located:
+            return canonical(located[()])
+        return scalar(value) if isinstance(value, str | int | float | None) else canonical(encode(value))
 
 
 def _keys(cls: type) -> tuple[tuple[str, FieldInfo | None], ...]:
@@ -106,7 +108,7 @@ def _collection(value: Any, write: Callable[[Any], str]) -> str:
         return _joined([(key, write(value[key])) for key in sorted(value)])
     if isinstance(value, (list, tuple)):
         return f"[{','.join(write(item) for item in value)}]"
-    return canonical(encode(value))
+    return scalar(value) if isinstance(value, str | int | float | None) else canonical(encode(value))
 
 
 def _inside(located: Located, key: str) -> Located:
@@ -114,4 +116,10 @@ def _inside(located: Located, key: str) -> Located:
 
 
 def _is_object(value: Any) -> bool:
-    return dataclasses.is_dataclass(value) and not isinstance(value, (type, Quantity, Reference))
+    cls = type(value)
+    if cls not in _OBJECTS:
+        _OBJECTS[cls] = dataclasses.is_dataclass(cls) and cls not in (Quantity, Reference)
+    return _OBJECTS[cls]
+
+
+_OBJECTS: dict[type, bool] = {}

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from dllm_run.compiler.compile import Compiled
-from dllm_run.compiler.identity import stage_id
+from dllm_run.compiler.identity import own_text, stage_id
 from dllm_run.compiler.lock import Lock
 from dllm_run.specs.canonical import pretty
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import Leaf, fields_of
 from dllm_run.specs.inventory import Inventories
 from dllm_run.specs.leaves import leaves
+from dllm_run.specs.parts import replaced
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.quantity import Quantity
 from dllm_run.specs.reference import Reference
@@ -184,7 +185,9 @@ def effects_of(body: Stage) -> dict[tuple[str, ...], Effect]:
 
 
 def fresh_id(body: Stage, lock: Lock) -> str:
-    return stage_id(body, Inventories().of(body), lock.record, Texts())
+    inventory = Inventories().of(body)
+    edges = {edge.path: edge.reference for edge in inventory.edges}
+    return stage_id(own_text(replaced(body, dict.fromkeys(edges, Reference(""))), inventory, lock.record, Texts()), edges)
 
 
 def test_every_leaf_keeps_the_promise_of_its_effect(complete: str, compiling: Compile, tmp_path: Path) -> None:
