@@ -5,19 +5,35 @@ from dllm_run.specs.word import Word, is_family, members
 
 from .node import Node
 
+Done = dict[tuple[int, type], tuple[Node, Node]]
+"""Identity of a map and the class that it is read as, to that map, which stays alive with it, and what came of it."""
 
-def expand(node: Node, cls: type, under: Node | None = None) -> Node:
+
+def expand(node: Node, cls: type, under: Node | None = None, done: Done | None = None) -> Node:
     """The tree of `node`, read as a `cls`, with every shorthand expanded. What does not fit is left for the schema to report.
 
     `under` is what the tree will be laid over: a map that does not name its word has the word of what it lies on.
+    With `done` the very same map is expanded once.
     """
     if not isinstance(node.value, dict):
         return node
+    if done is None or under is not None:
+        return _map(node, cls, under, done)
+    known = done.get((id(node), cls))
+    if known is None:
+        known = done[id(node), cls] = (node, _map(node, cls, under, done))
+    return known[1]
+
+
+def _map(node: Node, cls: type, under: Node | None, done: Done | None) -> Node:
     target = class_at(node, cls, under)
     if target is None:
         return node
+    assert isinstance(node.value, dict)
     shapes: dict[str, FieldInfo] = {info.key: info for info in fields_of(target)}
-    found = {key: _expand(child, shapes[key].shape, _below(under, key)) if key in shapes else child for key, child in node.value.items()}
+    found = {
+        key: _expand(child, shapes[key].shape, _below(under, key), done) if key in shapes else child for key, child in node.value.items()
+    }
     return _same_or_new(node, found)
 
 
@@ -29,7 +45,7 @@ def expand_at(root: Node, cls: type, path: tuple[str, ...], leaf: Node) -> Node:
         if below is None:
             return leaf
         shape = below
-    return _expand(leaf, shape, root.get_text(path))
+    return _expand(leaf, shape, root.get_text(path), None)
 
 
 def class_at(node: Node, cls: type, under: Node | None = None) -> type | None:
@@ -57,18 +73,18 @@ def _shape_below(shape: Shape, node: Node | None, part: str) -> Shape | None:
     return next((info.shape for info in infos if info.key == part), None)
 
 
-def _expand(node: Node, shape: Shape, under: Node | None) -> Node:
+def _expand(node: Node, shape: Shape, under: Node | None, done: Done | None) -> Node:
     value = node.value
     if isinstance(value, dict):
         if shape.cls is not None:
-            return expand(node, shape.cls, under)
+            return expand(node, shape.cls, under, done)
         if shape.values is not None:
-            return _same_or_new(node, {key: _expand(child, shape.values, _below(under, key)) for key, child in value.items()})
+            return _same_or_new(node, {key: _expand(child, shape.values, _below(under, key), done) for key, child in value.items()})
         return node
     if isinstance(value, list):
         if shape.items is None:
             return node
-        items = [_expand(child, shape.items, None) for child in value]
+        items = [_expand(child, shape.items, None, done) for child in value]
         return node if all(new is old for new, old in zip(items, value, strict=True)) else Node(items, node.mark, node.key_mark)
     key = _shorthand(value, shape)
     return node if key is None else expand(Node({key: Node(value, node.mark, node.mark)}, node.mark, node.key_mark), shape.cls or object)

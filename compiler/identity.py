@@ -24,8 +24,8 @@ def own_text(body: Stage, inventory: Inventory, record_of: RecordOf, texts: Text
 
 def stage_id(own: str, edges: Mapping[Path, Reference]) -> str:
     """sha256 over what a stage computes by itself and the ids of the stages that it reads, by path; 16 hex of it."""
-    read = sorted([list(path), edge.stage, edge.output] for path, edge in edges.items())
-    return hashlib.sha256(f"{own}{canonical(read)}".encode()).hexdigest()[:16]
+    read = sorted(f"{'.'.join(path)}={edge.stage}.{edge.output}" for path, edge in edges.items())
+    return hashlib.sha256("\n".join([own, *read]).encode()).hexdigest()[:16]
 
 
 def _content(record: InputRecord, what: str) -> Any:

@@ -65,7 +65,7 @@ class Lowered:
 
     def _skeleton(self, body: Stage, edges: dict[Path, Reference]) -> _Skeleton:
         bare = replaced(body, {path: Reference("", edge.output) for path, edge in edges.items()})
-        inventory = self.inventories.of(bare)
+        inventory = self.inventories.of(body)
         inputs = tuple(dict.fromkeys(item.text for item in inventory.inputs))
         return _Skeleton(bare, own_text(bare, inventory, self.record_of, self.texts), inputs, dict(inventory.words))
 
@@ -87,9 +87,8 @@ class _Lowering:
             for path, reference, _ in inventory.edges:
                 target = self.spec.stages[reference.stage]
                 edges[path] = Reference(self.stage(reference.stage), reference.output or target.outputs[0])
-            for path, value in inventory.outputs:
-                if isinstance(value, Data):
-                    edges[path] = Reference(self._data(name, stage, value), "data")
+            for path, data in inventory.data:
+                edges[path] = Reference(self._data(name, stage, data), "data")
             self.ids[name] = self.shared.plan((id(stage), self.spec.seed), stage, lambda: self._seeded(stage.completed()), edges)
         return self.ids[name]
 

@@ -136,7 +136,8 @@ class _Resolver:
 
     def _entered(self, node: Node, path: Path) -> Node:
         if isinstance(node.value, dict):
-            return self._same_or_new(node, {key: self._resolve(child, (*path, key)) for key, child in node.value.items()})
+            value = {key: self._resolve(child, (*path, key)) if self.shared.targets(child) else child for key, child in node.value.items()}
+            return self._same_or_new(node, value)
         if isinstance(node.value, list):
             items = [self._resolve(child, (*path, index)) for index, child in enumerate(node.value)]
             same = all(new is old for new, old in zip(items, node.value, strict=True))

@@ -5,7 +5,7 @@ from dllm_run.specs.errors import Diagnostic
 from dllm_run.specs.vocabulary.spec import Spec
 
 from .distribute import Distribution
-from .expand import expand
+from .expand import Done, expand
 from .layers import Layers
 from .node import Node, Plain
 from .overlay import at_path
@@ -23,6 +23,7 @@ class Resolution:
         self._references = References()
         self._distribution = Distribution(layers.profiled)
         self._templates = Templates()
+        self._expanded: Done = {}
         self._sections: dict[int, tuple[Node, Node]] = {}
         self._plain: Plain = {}
         self._typed: Memo = {}
@@ -55,7 +56,7 @@ class Resolution:
     def _section(self, node: Node, path: tuple[str, ...]) -> Node:
         known = self._sections.get(id(node))
         if known is None:
-            whole = expand(at_path(path, node), Spec)
+            whole = expand(at_path(path, node), Spec, None, self._expanded)
             done = relocate(whole, Spec, self.layers.home) if self.layers.found else whole
             found = done.get(path)
             assert found is not None

@@ -1,6 +1,7 @@
 """Texts with {{ … }}, filled in from the fields of the spec in a sandbox where a name that is not there is an error."""
 
 import importlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -36,11 +37,14 @@ def syntax_problem(text: str, mark: Mark, path: str) -> Diagnostic | None:
 
 
 class Templates:
-    """Fills the templates of specs."""
+    """Fills the templates of specs that have much in common: where they are is looked up once for the same section."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Node, list[tuple[Path, Node, FieldInfo]]]] = {}
 
     def fill(self, root: Node) -> tuple[Node, list[Diagnostic]]:
         """The tree with every template over the spec filled in, and what was wrong with some of them."""
-        places = list(_places(root, Spec, ()))
+        places = [place for path, section in _sections(root) for place in self._in(path, section)]
         if not places:
             return root, []
         values = root.plain()
@@ -56,6 +60,23 @@ class Templates:
             filled = _filled(node, where, {**values, **stage}, found)
             root = _with(root, path, Node(filled, node.mark, node.key_mark))
         return root, found
+
+    def _in(self, path: Path, section: Node) -> list[tuple[Path, Node, FieldInfo]]:
+        if id(section) not in self._known:
+            whole = section
+            for part in reversed(path):
+                whole = Node({str(part): whole}, section.mark)
+            self._known[id(section)] = (section, _places(whole, Spec, ()))
+        return self._known[id(section)][1]
+
+
+def _sections(root: Node) -> Iterator[tuple[Path, Node]]:
+    assert isinstance(root.value, dict)
+    for key, child in root.value.items():
+        if key == "stages" and isinstance(child.value, dict):
+            yield from (((key, name), stage) for name, stage in child.value.items())
+        else:
+            yield (key,), child
 
 
 def _filled(node: Node, where: str, values: dict[str, Any], found: list[Diagnostic]) -> str:

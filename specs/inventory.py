@@ -8,6 +8,7 @@ from .field import FieldInfo, Leaf, Shape, fields_of
 from .locator import is_task_file
 from .parts import Path, is_vocabulary
 from .reference import Reference
+from .vocabulary.data import Data
 from .word import Word, family_name
 
 
@@ -32,8 +33,8 @@ class Inventory(NamedTuple):
 
     edges: tuple[Edge, ...]
     inputs: tuple[Located, ...]
-    outputs: tuple[tuple[Path, Any], ...]
-    """Objects where an edge might stand: a data set in the place of a prepared one."""
+    data: tuple[tuple[Path, Data], ...]
+    """Data sets in the place of prepared ones. A stage of their own prepares them: what they mention is not here."""
     words: tuple[tuple[str, int | str], ...]
     """`family/word` with its semantic version, and with its code if it comes from a file; of what can change a result."""
 
@@ -58,7 +59,7 @@ class Inventories:
             found.words[f"{family_name(type(value))}/{value.word}"] = version
         for info in _telling(type(value)):
             self._enter(getattr(value, info.name), (info.key,), info.leaf, found)
-        return Inventory(tuple(found.edges), tuple(found.inputs), tuple(found.outputs), tuple(sorted(found.words.items())))
+        return Inventory(tuple(found.edges), tuple(found.inputs), tuple(found.data), tuple(sorted(found.words.items())))
 
     def _enter(self, value: Any, path: Path, leaf: Leaf, found: "_Found") -> None:
         if isinstance(value, str):
@@ -73,12 +74,13 @@ class Inventories:
             for key, item in value.items():
                 self._enter(item, (*path, key), leaf, found)
         elif is_vocabulary(value):
+            if isinstance(value, Data) and leaf.output is not None:
+                found.data.append((path, value))
+                return
             below = self.of(value)
             found.edges.extend(edge._replace(path=(*path, *edge.path)) for edge in below.edges)
             found.inputs.extend(item._replace(path=(*path, *item.path)) for item in below.inputs)
-            if leaf.output is not None:
-                found.outputs.append((path, value))
-            found.outputs.extend(((*path, *inner), item) for inner, item in below.outputs)
+            found.data.extend(((*path, *inner), item) for inner, item in below.data)
             if leaf.effect is not Effect.NONE:
                 found.words.update(below.words)
 
@@ -101,5 +103,5 @@ _TELLING: dict[type, tuple[FieldInfo, ...]] = {}
 class _Found:
     edges: list[Edge] = field(default_factory=list)
     inputs: list[Located] = field(default_factory=list)
-    outputs: list[tuple[Path, Any]] = field(default_factory=list)
+    data: list[tuple[Path, Data]] = field(default_factory=list)
     words: dict[str, int | str] = field(default_factory=dict)

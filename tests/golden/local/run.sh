@@ -7,6 +7,6 @@ TREE="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 stage() {
   python -m dllm_run.runtime "$TREE/plan.json" "$1" --runs "${DLLM_RUN_RUNS:-runs}" --base "${DLLM_RUN_BASE:-.}"
 }
-stage d1f3967e3a43607b  # train.data
-stage f9e2ac2127317b03  # train
-stage f6e50af6a166b719  # solve
+stage f2ecccc9e1c7b053  # train.data
+stage b85641a1210209a8  # train
+stage d19f7144a1c8d4c2  # solve
