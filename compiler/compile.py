@@ -22,6 +22,8 @@ from .read import read
 from .resolution import Resolution
 from .validate import schema_diagnostics
 
+_FORGET = 512
+"""Points after which what they had in common is let go of, to bound the memory of a long sweep."""
 _ENOUGH = 100
 """Errors after which no further point is looked at."""
 
@@ -96,15 +98,15 @@ def _compile(tree: Node, flags: Flags, layers: Layers, plugins: Plugins, lock: L
     for point in points(tree, flags.late):
         done = run.point(point)
         base = base or done
+        if len(run.points) % _FORGET == 0:
+            run.forget()
         if len(run.errors) > _ENOUGH:
             break
     _stop_on_errors([*run.errors, *run.warnings] if run.errors else [])
     if base is None:
         raise SpecError([Diagnostic(code="E126", message="every point is excluded", path="sweep.exclude", mark=mark_of(tree, ("sweep",)))])
     stages = run.lowered.planned
-    records = {
-        item.text: lock.record(item.text, item.what) for stage in stages.values() for item in run.lowered.inventories.of(stage.body).inputs
-    }
+    records = {locator: lock.record(locator, what) for locator, what in run.lowered.inputs.items()}
     plan = Plan(
         name=base.spec.name,
         inputs=dict(sorted(records.items())),
@@ -136,6 +138,12 @@ class _Run:
         self.warnings: dict[Diagnostic, None] = {}
         self.points: dict[str, Point] = {}
         self._checked: Seen = {}
+
+    def forget(self) -> None:
+        """Let go of everything that is only there to be quick."""
+        self.resolution = Resolution(self.resolution.layers)
+        self.lowered.forget()
+        self._checked.clear()
 
     def alone(self, tree: Node, lock: Lock) -> _Done | None:
         """A tree that is no point: its errors do not count, and its stages are nobody's."""

@@ -39,9 +39,16 @@ class Lowered:
     record_of: RecordOf
     planned: dict[str, PlannedStage] = field(default_factory=dict)
     """By id, each after those it needs."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Locators of all that the stages read, with what they are."""
     inventories: Inventories = field(default_factory=Inventories)
     texts: Texts = field(default_factory=Texts)
     _skeletons: dict[tuple[Any, ...], tuple[Any, _Skeleton]] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Let go of what was worked out, but for the planned stages: a long sweep shall not hold all of it."""
+        self.inventories, self.texts = Inventories(), Texts()
+        self._skeletons.clear()
 
     def point(self, spec: Spec) -> dict[str, str]:
         """Names to ids of the stages of one point. Its edges must hold: see `edge_problems`."""
@@ -67,6 +74,7 @@ class Lowered:
         bare = replaced(body, {path: Reference("", edge.output) for path, edge in edges.items()})
         inventory = self.inventories.of(body)
         inputs = tuple(dict.fromkeys(item.text for item in inventory.inputs))
+        self.inputs.update((item.text, item.what) for item in inventory.inputs)
         return _Skeleton(bare, own_text(bare, inventory, self.record_of, self.texts), inputs, dict(inventory.words))
 
 

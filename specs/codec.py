@@ -64,7 +64,8 @@ def _build(cls: type[T], value: dict[str, Any], path: tuple[str | int, ...], pla
     if len(arguments) + (tag in value) != len(value):
         known = {info.key for info in fields} | {tag}
         raise DecodeError((*path, next(key for key in value if key not in known)), "unknown key")
-    built: T = target(**arguments)
+    # One default object for all: what is the same everywhere is looked at once.
+    built: T = target(**{info.name: info.default for info in fields if not info.required} | arguments)
     return built
 
 
