@@ -1,7 +1,7 @@
 """The tree of a spec before it has types: plain values that remember where they were written."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dllm_run.specs.errors import Mark
@@ -17,6 +17,8 @@ class Node:
     value: "Scalar | dict[str, Node] | list[Node]"
     mark: Mark
     key_mark: Mark | None = None
+    before: "Node | None" = field(default=None, compare=False, repr=False)
+    """What this value replaced when trees were merged."""
 
     def plain(self) -> Any:
         """The bare value, without marks."""

@@ -1,5 +1,7 @@
 """Merging one tree over another: RFC 7396, except that a map which names another word replaces the whole map."""
 
+from dataclasses import replace
+
 from .node import Node
 
 TAGS = ("type", "kind", "family", "generate")
@@ -8,7 +10,7 @@ TAGS = ("type", "kind", "family", "generate")
 def merge(base: Node | None, over: Node) -> Node:
     """`over` on top of `base`: maps merge, everything else replaces, null deletes."""
     if base is None or not isinstance(base.value, dict) or not isinstance(over.value, dict) or _other_word(base, over):
-        return _without_nulls(over) if isinstance(over.value, dict) else over
+        return replace(_without_nulls(over) if isinstance(over.value, dict) else over, before=base)
     value = dict(base.value)
     for key, child in over.value.items():
         if child.value is None:

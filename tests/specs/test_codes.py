@@ -1,5 +1,6 @@
 """Every diagnostic has a page, and what the pages show is true: wrong examples give their message, right ones compile."""
 
+import itertools
 import json
 import re
 import shlex
@@ -82,7 +83,7 @@ def examples(section: str, folder: Path) -> list[tuple[str, tuple[str, ...]]]:
             found.append((block.text, ()))
         elif block.language == "sh":
             words = shlex.split(block.text, comments=True)
-            flags = tuple(word for before, word in zip(words, words[1:], strict=False) if before == "-s")
+            flags = tuple(word for before, word in itertools.pairwise(words) if before == "-s")
             if flags:
                 found.append(("version: 1\n", flags))
     return found
