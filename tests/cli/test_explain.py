@@ -1,16 +1,17 @@
 """`explain`: pages of codes, fields of the language, values of a spec with everybody who had a say."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dllm_run.cli.main import main
+from dllm_run.compiler.compile import Compiled
+from dllm_run.compiler.entries import look_up
 from dllm_run.specs.codes import codes
-from dllm_run.specs.field import fields_of
-from dllm_run.specs.leaves import promoted_paths
-from dllm_run.specs.vocabulary.spec import Spec
+from dllm_run.specs.leaves import leaves
 
 SPEC = """\
 version: 1
@@ -116,14 +117,17 @@ def test_a_typo_is_answered_with_the_nearest_path(capsys: pytest.CaptureFixture[
     assert "did you mean stages.train.optimizer.learning_rate?" in said(capsys, "stages.train.optimizer.learning_rat", code=5)
 
 
-def test_what_promotes_a_field_is_said_of_it() -> None:
-    """Every conditional effect has its condition in words, and no condition is made up."""
-    from dllm_run.compiler.entries import entries
-
-    told = {entry.path[2:] for entry in entries() if entry.info.leaf.result_if}
-    having = {owner for entry in entries() for owner in entry.owners if hasattr(owner, "promoted")}
-    assert told == {("batch", "micro")} and {owner.__name__ for owner in having} >= {"Pretrain", "Sft"}
-    assert promoted_paths(Spec) == frozenset() and fields_of(Spec)
+def test_what_makes_an_effect_stronger_is_said_in_words(complete: str, compiling: Callable[..., Compiled]) -> None:
+    """Wherever a spec turns the declared effect of a field into `result`, the field says when."""
+    compiled = compiling(complete, "stages.train.model.dropout=0.1", "stages.tune.model.dropout=0.1")
+    stronger = []
+    for leaf in leaves(compiled.spec):
+        found = [entry for entry in look_up(".".join(leaf.path)).exact if not entry.info.shape.cls]
+        declared = {effect for entry in found for effect in entry.places.values()}
+        if found and leaf.effect not in declared:
+            stronger.append(".".join(leaf.path))
+            assert any(entry.info.leaf.result_if for entry in found), leaf.path
+    assert {"stages.train.batch.micro", "stages.tune.batch.micro"} <= set(stronger)
 
 
 # --- a spec
@@ -220,11 +224,20 @@ def test_a_path_that_a_spec_does_not_have_is_answered(path: str, answer: str, sp
 def test_a_broken_spec_is_told_as_ever_and_the_last_line_names_the_page_of_the_first_error(
     spec: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = said(capsys, "batch", spec, "-s", "stages.train.batch.micro=3", "-s", "stages.look.sampler.stepz=3", code=3)
-    assert (
-        text.splitlines()[-1].startswith("1 error: `dllm-run explain E1")
-        or text.splitlines()[-1] == "2 errors: `dllm-run explain E102` says more"
+    text = said(capsys, "batch", spec, "-s", "stages.train.batch.micro=x", "-s", "stages.look.sampler.stepz=3", code=3)
+    assert text.splitlines()[-1] == "2 errors: `dllm-run explain E102` says more", (
+        "sampler.stepz comes before batch.micro on a line of flags"
     )
+
+
+def test_warnings_alone_name_no_page(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", spec, "-s", "data.more.sources=[{generate: sudoku}]"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "1 warning"
+
+
+@pytest.mark.parametrize("words", [["E311", "spec.yaml"], ["E311", "-s", "seed=1"], ["learning_rate", "-s", "seed=1"]])
+def test_what_would_be_ignored_is_refused(words: list[str], spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "SPEC" in said(capsys, *words, code=2)
 
 
 @pytest.mark.parametrize(

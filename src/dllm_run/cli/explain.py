@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import sys
 import textwrap
@@ -12,7 +13,7 @@ from dllm_run.compiler.entries import Entry, Meaning, look_up, suggestion
 from dllm_run.compiler.forms import default, effect, form, short, summary_of
 from dllm_run.specs.codes import RELATED, Page, codes, page
 from dllm_run.specs.effect import Effect
-from dllm_run.specs.errors import NotFound
+from dllm_run.specs.errors import DllmError, NotFound
 from dllm_run.specs.field import FieldInfo, fields_of
 from dllm_run.specs.word import Word, family_name, is_family, members
 
@@ -24,9 +25,19 @@ _CODE = re.compile(r"(?i)([ew]?)(\d{1,4})")
 _SCHEMA = "dllm-run/explain/1"
 
 
+class _Usage(DllmError):
+    """Words that do not go together on the command line."""
+
+    exit_code = 2
+
+
 def main(options: argparse.Namespace) -> int:
     """0 if there is something to explain. Raises NotFound with the nearest that exists."""
     match = _CODE.fullmatch(options.what)
+    if match is not None and options.spec is not None:
+        raise _Usage(f"{options.what} is a code: its page is the same for every SPEC")
+    if options.set and options.spec is None:
+        raise _Usage("-s changes a spec: name the SPEC too")
     if match is not None:
         found = _page(match[1].upper(), match[2])
         _tell(options.json, _page_text(found), _page_json(found))
@@ -65,7 +76,7 @@ def _page(letter: str, digits: str) -> Page:
 
 def _page_text(found: Page) -> str:
     """A page for a terminal: code blocks indented in place of fences, headings without marks."""
-    bold = "\x1b[1m{}\x1b[0m" if sys.stdout.isatty() else "{}"
+    bold = "\x1b[1m{}\x1b[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else "{}"
     lines, inside = [], False
     for line in found.text.splitlines():
         if line.startswith("```"):
@@ -90,7 +101,10 @@ def _page_json(found: Page) -> dict[str, Any]:
 def _meaning_text(meaning: Meaning) -> str:
     whole = meaning.exact or (meaning.inner if len(meaning.inner) == 1 else ())
     listed = [entry for entry in meaning.inner if entry not in whole]
-    parts = [_entry_text(entry) for entry in whole]
+    inside = ["\n".join(_below(entry.info)) for entry in whole]
+    # What may stand inside is told once, after the last field that shares it.
+    last = [below and below not in inside[index + 1 :] for index, below in enumerate(inside)]
+    parts = [_entry_text(entry) + (f"\n{below}" if here else "") for entry, below, here in zip(whole, inside, last, strict=True)]
     parts += [_word_text(word) for word in meaning.words] + [_family_text(base) for base in meaning.families]
     if listed:
         names = [_name_of(entry) for entry in listed]
@@ -111,7 +125,7 @@ def _entry_text(entry: Entry) -> str:
     places = [".".join(path) for path in entry.places]
     if len(places) > 1:
         rows.append(("stands at", ", ".join(places)))
-    return "\n".join([_name_of(entry), *_indented(entry.info.leaf.meaning), "", *_columns(rows), *_below(entry.info)])
+    return "\n".join([_name_of(entry), *_indented(entry.info.leaf.meaning), "", *_columns(rows)])
 
 
 def _effect_of_place(entry: Entry) -> Effect:
