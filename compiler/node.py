@@ -1,7 +1,7 @@
 """The tree of a spec before it has types: plain values that remember where they were written."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dllm_run.specs.errors import Mark
@@ -19,6 +19,8 @@ class Node:
     value: "Scalar | dict[str, Node] | list[Node]"
     mark: Mark
     key_mark: Mark | None = None
+    before: "Node | None" = field(default=None, compare=False, repr=False)
+    """What this value replaced when trees were merged."""
 
     def plain(self, memo: "Plain | None" = None) -> Any:
         """The bare value, without marks. With a `memo` the very same map gives the very same map."""

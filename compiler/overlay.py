@@ -8,7 +8,8 @@ TAGS = ("type", "kind", "family", "generate")
 def merge(base: Node | None, over: Node) -> Node:
     """`over` on top of `base`: maps merge, everything else replaces, null deletes."""
     if base is None or not isinstance(base.value, dict) or not isinstance(over.value, dict) or _other_word(base, over):
-        return _without_nulls(over) if isinstance(over.value, dict) else over
+        new = _without_nulls(over) if isinstance(over.value, dict) else over
+        return Node(new.value, new.mark, new.key_mark, base)
     value = dict(base.value)
     for key, child in over.value.items():
         if child.value is None:

@@ -253,12 +253,7 @@ def read(data: bytes, file: str) -> Node:
     source = _Source(_decode(data, file), file)
     root = _parse(source)
     if root is None:
-        raise _refusal(
-            "E113",
-            "the file is empty",
-            Mark(file, 1, 1),
-            "a spec to start from: `dllm-run compile recipe:sudoku -o DIR` writes DIR/spec.yaml",
-        )
+        raise _refusal("E113", "the file is empty", Mark(file, 1, 1), "`dllm-run init` writes a spec to start from")
     return root
 
 

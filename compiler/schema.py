@@ -1,5 +1,6 @@
 """JSON Schemas (2020-12) derived from the vocabulary: one for editors, one for what has been resolved."""
 
+import json
 from typing import Any
 
 from dllm_run.specs.codec import default_of
@@ -22,6 +23,11 @@ def resolved_schema() -> dict[str, Any]:
 def editor_schema() -> dict[str, Any]:
     """What an editor helps with: nothing is required, references and shorthands are allowed anywhere."""
     return {"title": "dllm-run experiment, version 1", **_Builder(editor=True).document()}
+
+
+def editor_schema_text() -> str:
+    """The same as the text of a file."""
+    return json.dumps(editor_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 class _Builder:
@@ -53,7 +59,9 @@ class _Builder:
             for word, cls in words.items()
         ]
         described = {word: (cls.__doc__ or "").strip() for word, cls in words.items()}
-        tag = {"enum": list(words), "description": "\n".join(f"{word}: {text}" for word, text in described.items())}
+        tag: dict[str, Any] = {"enum": list(words), "description": "\n".join(f"{word}: {text}" for word, text in described.items())}
+        if self.editor:
+            tag["enumDescriptions"] = list(described.values())  # what editors show beside each word
         # In an editor even the word may be missing: a stage's launch is merged with that of the top.
         required = {} if self.editor else {"required": [base.tag]}
         return {"type": "object", "properties": {base.tag: tag}, **required, "allOf": branches}
@@ -62,7 +70,7 @@ class _Builder:
         infos = fields_of(cls)
         properties = {info.key: self._field(info) for info in infos}
         if issubclass(cls, Word):
-            properties[cls.tag] = {"const": cls.word}
+            properties[cls.tag] = {"const": cls.word, "description": (cls.__doc__ or "").strip()}
         out: dict[str, Any] = {
             "type": "object",
             "description": (cls.__doc__ or "").strip(),
@@ -131,7 +139,7 @@ class _Builder:
 
     def _shorthand(self, cls: type) -> dict[str, Any]:
         if issubclass(cls, Word) and is_family(cls):
-            return {"enum": list(members(cls))}
+            return {"enum": list(members(cls)), "enumDescriptions": [(word.__doc__ or "").strip() for word in members(cls).values()]}
         return {"type": ["string", "number"]}
 
     def _scalar(self, shape: Shape, leaf: Leaf) -> dict[str, Any]:

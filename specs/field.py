@@ -32,6 +32,8 @@ class Leaf:
     example: str | None = None
     output: str | None = None
     """For edges: the kind of output that may stand here."""
+    result_if: str | None = None
+    """When changing the field changes the result in spite of its effect: what `promoted` of its class decides, in words."""
     locates: str | None = None
     """`data` or `model`: a text here says where an input is, and its content counts instead of the text."""
     overlay: bool = False

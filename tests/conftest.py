@@ -38,6 +38,20 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 @pytest.fixture
+def current(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`current(path, text)`: a file of the repository that is written by the code must be what the code writes now."""
+    update = bool(request.config.getoption("--update-golden"))
+
+    def compare(path: str, text: str) -> None:
+        file = TESTS.parent / path
+        if update:
+            file.write_text(text, encoding="utf-8")
+        assert file.is_file() and text == file.read_text(encoding="utf-8"), f"{path} is not current: pytest --update-golden writes it"
+
+    return compare
+
+
+@pytest.fixture
 def examples() -> dict[str, str]:
     """The texts of tests/data/specs by name."""
     return {file.stem: file.read_text(encoding="utf-8") for file in sorted((TESTS / "data" / "specs").glob("*.yaml"))}

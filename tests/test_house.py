@@ -43,6 +43,11 @@ LAYERS = ("specs", "compiler", "launchers", "runtime", "src/dllm_run/cli")
         pytest.param(["diff", str(SPEC), str(SPEC)], id="diff"),
         pytest.param(["show", str(SPEC)], id="show"),
         pytest.param(["schema"], id="schema"),
+        pytest.param(["schema", "--format", "md"], id="reference"),
+        pytest.param(["explain", "E311"], id="explain a code"),
+        pytest.param(["explain", "learning_rate"], id="explain a field"),
+        pytest.param(["explain", "learning_rate", str(SPEC)], id="explain a value"),
+        pytest.param(["init", "new.yaml"], id="init"),
         pytest.param(["lock", "spec.yaml"], id="lock"),
     ],
 )

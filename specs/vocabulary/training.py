@@ -30,6 +30,7 @@ class Batch:
         default=None,
         minimum=1,
         effect=Effect.NUMERICS,
+        result_if="the model has dropout, which is drawn for each micro batch",
     )
 
     def problems(self) -> Iterator[Problem]:

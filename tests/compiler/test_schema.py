@@ -3,16 +3,19 @@
 import copy
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+import dllm_run.specs
+from dllm_run.cli.specs import recipes
 from dllm_run.compiler.check import tree_path
 from dllm_run.compiler.compile import Compiled
 from dllm_run.compiler.node import Node
 from dllm_run.compiler.read import read
-from dllm_run.compiler.schema import editor_schema, resolved_schema
+from dllm_run.compiler.schema import editor_schema, editor_schema_text, resolved_schema
 from dllm_run.specs.codec import DecodeError, decode, encode
 from dllm_run.specs.field import fields_of
 from dllm_run.specs.parts import parts
@@ -143,6 +146,38 @@ def test_the_editor_schema_accepts_the_complete_spec_as_written(complete: str) -
     assert [(list(error.absolute_path), error.message) for error in errors] == []
 
 
+def test_the_schema_beside_the_recipes_is_current(current: Callable[[str, str], None]) -> None:
+    current("specs/recipes/schema.json", editor_schema_text())
+
+
+@pytest.mark.parametrize("recipe", recipes().values(), ids=recipes())
+def test_a_recipe_names_the_schema_and_the_schema_accepts_it(recipe: Path) -> None:
+    text = recipe.read_text(encoding="utf-8")
+    first = text.partition("\n")[0]
+    assert first.startswith("# yaml-language-server: $schema=")
+    named = (recipe.parent / first.partition("=")[2]).resolve()
+    assert named == Path(dllm_run.specs.__file__).parent.resolve() / "recipes" / "schema.json"
+    schema = json.loads(named.read_text(encoding="utf-8"))
+    errors = list(Draft202012Validator(schema).iter_errors(read(text.encode(), recipe.name).plain()))
+    assert [(list(error.absolute_path), error.message) for error in errors] == []
+
+
+def test_an_editor_has_a_description_for_every_word() -> None:
+    def descriptions(schema: Any) -> Iterator[tuple[list[str], list[str]]]:
+        if isinstance(schema, dict):
+            if "enumDescriptions" in schema:
+                yield schema["enum"], schema["enumDescriptions"]
+            for child in schema.values():
+                yield from descriptions(child)
+        elif isinstance(schema, list):
+            for child in schema:
+                yield from descriptions(child)
+
+    found = list(descriptions(editor_schema()))
+    assert {word for words, _ in found for word in words} >= {"mdlm", "llada", "pretrain", "bytes", "slurm", "cosine"}
+    assert all(len(words) == len(texts) and all(text.endswith(".") for text in texts) for words, texts in found)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -178,7 +213,7 @@ def test_every_property_is_described(schema: dict[str, Any]) -> None:
         (name, key)
         for name, definition in schema["$defs"].items()
         for key, form in definition["properties"].items()
-        if "description" not in form and "const" not in form
+        if "description" not in form
     ]
     assert bare == []
 

@@ -11,13 +11,15 @@ from dllm_run import __version__
 from dllm_run.specs.errors import DllmError, SpecError
 
 VERBS = {
+    "init": "write a spec to start from",
     "validate": "check a spec; every error at once",
+    "explain": "what an error code, a field or a word means, and who set a value",
     "plan": "what would run, what is done, and why",
     "compile": "write plan and launch scripts, byte-identical everywhere",
     "diff": "what changed between two specs, and what must run again",
     "run": "run a spec here; `dllm-run SPEC` for short",
     "show": "results of a run, or of what a spec has run",
-    "schema": "the language, as JSON Schema for editors",
+    "schema": "the language, as JSON Schema for editors or as a page to read",
     "lock": "write down the content of every input",
 }
 _EPILOG = """\
@@ -86,7 +88,17 @@ def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
         verb.add_argument("run", nargs="?", metavar="RUN", help="run id, name, folder, SPEC or recipe:NAME (default: the last run)")
         _set(verb)
         _runs(verb)
-    elif name != "schema":
+    elif name == "explain":
+        text = "code (E311), path (stages.train.batch.micro), the end of one (learning_rate), or word (mdlm)"
+        verb.add_argument("what", metavar="WHAT", help=text)
+        verb.add_argument("spec", nargs="?", metavar="SPEC", help="file or recipe:NAME: also the value there, and every place that set it")
+        _set(verb)
+    elif name == "init":
+        verb.add_argument("file", nargs="?", default="spec.yaml", metavar="FILE", help="file to write (default: spec.yaml)")
+        verb.add_argument("--from", dest="recipe", metavar="RECIPE", help="a recipe to copy, such as sudoku (default: a commented starter)")
+    elif name == "schema":
+        verb.add_argument("--format", choices=("json", "md"), default="json", help="JSON Schema (default), or Markdown")
+    else:
         verb.add_argument("spec", metavar="SPEC", help="file or recipe:NAME")
         _set(verb)
     if name in ("plan", "run"):
@@ -111,12 +123,13 @@ def _runs(verb: argparse.ArgumentParser) -> None:
 
 def _spec_error(error: SpecError, *, as_json: bool) -> int:
     from dllm_run.compiler.render import as_json as diagnostics_json
-    from dllm_run.compiler.render import render
+
+    from .diagnostics import show
 
     if as_json:
         print(json.dumps({"schema": "dllm-run/validate/1", "ok": False, "diagnostics": diagnostics_json(error.diagnostics)}, indent=2))
     else:
-        print(render(error.diagnostics, color=sys.stderr.isatty() and "NO_COLOR" not in os.environ), file=sys.stderr)
+        show(error.diagnostics)
     return error.exit_code
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,11 @@ from pathlib import Path
 import dllm_run.specs
 from dllm_run.compiler.compile import Compiled, Source, compile_spec
 from dllm_run.compiler.lock import Lock, read_lock
-from dllm_run.compiler.render import render
 from dllm_run.compiler.suggest import nearest
 from dllm_run.specs.errors import EnvironmentProblem, NotFound
 from dllm_run.specs.plan import InputRecord
+
+from .diagnostics import show
 
 RECIPE = "recipe:"
 
@@ -31,8 +31,7 @@ class Named:
     def compiled(self) -> Compiled:
         """The compiled spec; warnings go to standard error. Raises SpecError."""
         found = compile_spec(self.source, self.lock)
-        if found.warnings:
-            print(render(found.warnings, color=sys.stderr.isatty() and "NO_COLOR" not in os.environ), file=sys.stderr)
+        show(found.warnings)
         return found
 
 
@@ -42,7 +41,7 @@ def find(name: str, flags: Sequence[str], *, new_lock: bool = False) -> Named:
     `new_lock`: the lock is about to be written anew, so that a broken one counts as none.
     """
     recipe = name.startswith(RECIPE)
-    path = _recipe(name.removeprefix(RECIPE)) if recipe else _file(name)
+    path = recipe_file(name.removeprefix(RECIPE)) if recipe else _file(name)
     base = Path() if recipe else path.parent
     lock_path = None if recipe else path.with_name(path.stem + ".lock.json")
     lock = Lock(base, _locked(lock_path, new_lock))
@@ -81,7 +80,8 @@ def recipes() -> dict[str, Path]:
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
 
 
-def _recipe(name: str) -> Path:
+def recipe_file(name: str) -> Path:
+    """The file of a recipe. Raises NotFound, with the nearest name that exists."""
     known = recipes()
     if name not in known:
         guess = nearest(name, known)

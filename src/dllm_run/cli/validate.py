@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import os
-import sys
 
 from dllm_run.compiler.compile import compile_spec
-from dllm_run.compiler.render import as_json, render
+from dllm_run.compiler.render import as_json
 from dllm_run.specs.errors import Diagnostic, SpecError
 
+from .diagnostics import show
 from .specs import find
 
 
@@ -25,7 +24,7 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"schema": "dllm-run/validate/1", "ok": ok, "diagnostics": as_json(found)}, indent=2))
     elif found:
-        print(render(found, color=sys.stderr.isatty() and "NO_COLOR" not in os.environ), file=sys.stderr)
+        show(found)
     else:
         print(f"{', '.join(options.specs)}: valid")
     return 0 if ok else SpecError.exit_code
