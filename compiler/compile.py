@@ -103,10 +103,13 @@ def _compile(tree: Node, flags: Flags, layers: Layers, plugins: Plugins, lock: L
         if len(run.errors) > _ENOUGH:
             break
     _stop_on_errors([*run.errors, *run.warnings] if run.errors else [])
-    if base is None:
-        raise SpecError([Diagnostic(code="E126", message="every point is excluded", path="sweep.exclude", mark=mark_of(tree, ("sweep",)))])
+    if not run.points:
+        raise SpecError(
+            [Diagnostic(code="E126", message="every point is excluded", path="sweep.exclude", mark=mark_of(tree, ("sweep", "exclude")))]
+        )
     stages = run.lowered.planned
     records = {locator: lock.record(locator, what) for locator, what in run.lowered.inputs.items()}
+    assert base is not None
     plan = Plan(
         name=base.spec.name,
         inputs=dict(sorted(records.items())),
@@ -156,7 +159,8 @@ class _Run:
         tree = point.root
         root, problems = self.resolution.resolve(tree)
         if problems:
-            misfits = (item for item in schema_diagnostics(root) if not _reference(item))
+            told = {item.mark for item in problems}
+            misfits = (item for item in schema_diagnostics(root) if not _reference(item) and item.mark not in told)
             self.errors.update(dict.fromkeys([*problems, *told_once(misfits, tree)]))
             return None
         try:

@@ -53,18 +53,28 @@ class Layers:
             mark = root.mark
             raise SpecError([Diagnostic(code="E104", message="a spec is a map, with version, name and stages", mark=mark)])
         base: Node | None = None
+        found: list[Diagnostic] = []
         named = root.value.get("extends")
         for node in _texts(named):
-            target = self._joined(path, str(node.value))
-            if target in open_files or len(open_files) >= _LONGEST:
-                chain = " -> ".join([*open_files, target])
-                raise _refusal("E121", f"the files extend each other in a circle: {chain}", node)
-            below = self._tree(self._read(target, node, "extends"), target, (*open_files, target))
+            try:
+                below = self._extended(node, path, open_files)
+            except SpecError as error:
+                found.extend(error.diagnostics)
+                continue
             base = below if base is None else merge(base, below)
+        if found:
+            raise SpecError(found)
         own = Node({key: child for key, child in root.value.items() if key != "extends" or not _texts(named)}, root.mark)
         if base is None:
             return expand(own, Spec)
         return expand(merge(base, expand(own, Spec, base)), Spec)
+
+    def _extended(self, node: Node, path: str, open_files: tuple[str, ...]) -> Node:
+        target = self._joined(path, str(node.value))
+        if target in open_files or len(open_files) >= _LONGEST:
+            chain = " -> ".join([*open_files, target])
+            raise _refusal("E121", f"the files extend each other in a circle: {chain}", node)
+        return self._tree(self._read(target, node, "extends"), target, (*open_files, target))
 
     def profiled(self, launch: Node) -> Node:
         """A launch laid over the profile that it names. Raises SpecError."""
@@ -73,7 +83,13 @@ class Layers:
             return launch
         key = (named.value, id(launch))
         if key not in self._profiles:
-            self._profiles[key] = (launch, merge(self._profile(named.value, named), launch))
+            profile = self._profile(named.value, named)
+            own, its = launch.get(("type",)), profile.get(("type",))
+            if own is not None and its is not None and own.value != its.value:
+                label = f"leave `type` out, or write another profile: this one is for {its.value}"
+                item = _refusal("E123", f"the launch is {own.value}, its profile is for {its.value}", own, label).diagnostics[0]
+                raise SpecError([replace(item, related=((its.mark, "in the profile"),))])
+            self._profiles[key] = (launch, merge(profile, launch))
         return self._profiles[key][1]
 
     def _profile(self, name: str, node: Node) -> Node:

@@ -11,6 +11,7 @@ import yaml
 from dllm_run.specs.errors import Diagnostic, Mark, SpecError
 
 from .node import Node, Scalar
+from .secrets import secrets_in
 
 MAX_BYTES: Final = 2 * 1024 * 1024
 MAX_DEPTH: Final = 100
@@ -250,7 +251,7 @@ def read(data: bytes, file: str) -> Node:
     """Read a spec file. Raises SpecError with everything that is wrong with its text."""
     if len(data) > MAX_BYTES:
         raise _refusal("E114", f"the file has {len(data):,} bytes, more than {MAX_BYTES:,}", Mark(file, 1, 1))
-    source = _Source(_decode(data, file), file)
+    source = _without_secrets(_decode(data, file), file)
     root = _parse(source)
     if root is None:
         raise _refusal("E113", "the file is empty", Mark(file, 1, 1), "`dllm-run init` writes a spec to start from")
@@ -271,7 +272,7 @@ def read_value(text: str, start: int = 0) -> Node:
 
 def read_flag(text: str) -> tuple[tuple[str, ...], Node]:
     """Read `path=value`, what `-s` is given: its path and its value. Raises SpecError."""
-    source = _Source(text, "-s")
+    source = _without_secrets(text, "-s")
     path, equals, _ = text.partition("=")
     if not equals:
         raise _refusal("E205", f"'{text}' has no '='", source.mark(0, len(text)), "write path=value")
@@ -289,6 +290,21 @@ def read_flag(text: str) -> tuple[tuple[str, ...], Node]:
     if found:
         raise SpecError(found)
     return parts, Node(node.value, node.mark, source.mark(starts[-2], len(path)))
+
+
+def _without_secrets(text: str, file: str) -> _Source:
+    """The text with its places. Raises SpecError for everything in it that looks like a secret; no message shows one."""
+    found = list(islice(secrets_in(text), _MAX_FOUND))
+    if not found:
+        return _Source(text, file)
+    shown = text
+    for start, end, _ in found:
+        shown = shown[:start] + "*" * (end - start) + shown[end:]
+    masked = _Source(shown, file)
+    label = "name the variable that holds it, `env: [HF_TOKEN]`, and take it out of this file and its history"
+    raise SpecError(
+        Diagnostic(code="E116", message=f"this looks like {what}", mark=masked.mark(start, end), label=label) for start, end, what in found
+    )
 
 
 def _refusal(code: str, message: str, mark: Mark, label: str = "") -> SpecError:

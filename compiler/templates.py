@@ -11,6 +11,7 @@ from dllm_run.specs.vocabulary.spec import Spec
 
 from .expand import class_at
 from .node import Node, Path
+from .suggest import nearest
 
 _BRACES = ("{{", "{%", "{#")
 
@@ -88,7 +89,9 @@ def _filled(node: Node, where: str, values: dict[str, Any], found: list[Diagnost
         found.append(_problem(text, str(error), error.lineno, node.mark, where))
     except errors.UndefinedError as error:
         item = _problem(text, str(error), 1, node.mark, where)
-        found.append(replace(item, label="a template sees the fields of the spec; braces that are meant: {% raw %}{{ … }}{% endraw %}"))
+        guess = nearest(str(error).split("'")[1], values) if str(error).count("'") == 2 else None
+        label = f"did you mean {guess!r}?" if guess else "a template sees the fields of the spec"
+        found.append(replace(item, label=label, notes=("braces that are meant: {% raw %}{{ … }}{% endraw %}",)))
     except errors.SecurityError as error:
         found.append(_problem(text, str(error), 1, node.mark, where))
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:

@@ -1,11 +1,13 @@
 """What tests share: golden texts, and compiling a text as the command line would."""
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from dllm_run.cli.specs import read_beside
 from dllm_run.compiler.compile import Compiled, Source, compile_spec
 from dllm_run.compiler.lock import Lock
 from dllm_run.specs.errors import Diagnostic, SpecError
@@ -63,7 +65,8 @@ def compiling(tmp_path: Path) -> Compile:
 
     def compiled(text: str | bytes, *flags: str, base: Path = tmp_path) -> Compiled:
         data = text if isinstance(text, bytes) else text.encode()
-        return compile_spec(Source(file="spec.yaml", data=data, flags=flags), Lock(base))
+        read_file = functools.partial(read_beside, base)
+        return compile_spec(Source(file="spec.yaml", data=data, flags=flags, read_file=read_file), Lock(base))
 
     return compiled
 

@@ -41,6 +41,21 @@ stages:
     sampler: {type: llada, steps: 16, block_size: 16}
 compute: {device: cpu}
 """
+BARE = """\
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dllm_run.specs.vocabulary.schedules import Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steep(Schedule):
+    word: ClassVar[str] = "steep"
+    power: float = 2.0
+
+
+def build(word): ...
+"""
 MODEL = "{scratch: {family: llama, layers: 2, width: 64}, tokenizer: bytes}"
 TEN_MISTAKES = """\
 version: 2
@@ -127,6 +142,30 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E115": (edited("learning_rate: 1e-3", "learning_rate: 1e999"), ()),
     "E115-not-finite": (edited("learning_rate: 1e-3", "learning_rate: .inf"), ()),
     "E115-64-bits": (edited("name: small", "name: small\nseed: 99999999999999999999"), ()),
+    # A secret is never shown, wherever it stands.
+    "E116": (edited("name: small", "name: small  # HF_TOKEN is hf_abcdefghijklmnopqrst0123"), ()),
+    "E116-flag": (SPEC, ("launch={type: slurm, env: [WANDB_API_KEY=0123456789abcdef0123]}",)),
+    # Files that a spec builds on.
+    "E120-extends": (edited("name: small", "name: small\nextends: [./bsae.yaml, recipe:sudku]"), ()),
+    "E120-recipe": (edited("name: small", "name: small\nextends: [recipe:sudku]"), ()),
+    "E120-profile": (edited(more="launch: {profile: jean-zay}\n"), ()),
+    "E120-use": (edited("name: small", "name: small\nuse: [./focal.py]"), ()),
+    "E121": (edited("name: small", "name: small\nextends: [./circle.yaml]"), ()),
+    "E121-profile": (edited(more="launch: {profile: ./nested.yaml}\n"), ()),
+    "E123": (edited(more="launch: {type: local, profile: ./slurm.yaml}\n"), ()),
+    "E130": (edited("name: small", "name: small\nuse: [./heavy.py]"), ()),
+    "E130-field": (edited("name: small", "name: small\nuse: [./bare.py]"), ()),
+    "E131": (edited("name: small", 'name: "small-{{ sede }}"'), ()),
+    "E131-syntax": (edited('["Once "]', '["{% if %}"]'), ()),
+    # Cases, sweeps, comparisons.
+    "E104-cases": (edited(more="cases: {a: 1}\n"), ()),
+    "E122": (edited(more="cases: {a: {name: other, sweep: {}}, b: {}}\n"), ()),
+    "E124": (edited(more="sweep: {zip: {seed: [0, 1], stages.train.batch: [8, 16, 32]}}\n"), ()),
+    "E125": (edited(more=f"sweep: {{grid: {{seed: {list(range(400))}, stages.train.seed: {list(range(400))}}}}}\n"), ()),
+    "E126": (edited(more="sweep: {grid: {seed: [0, 1]}, exclude: [{sede: 0}]}\n"), ()),
+    "E126-all": (edited(more="sweep: {grid: {seed: [0]}, exclude: [{seed: 0}]}\n"), ()),
+    "E127": (edited(more="sweep: {random: {samples: 3, values: {seed: {low: 9, high: 3}, stages.train.seed: {low: 0, log: true}}}}\n"), ()),
+    "E128": (edited(more="cases: {small: {}, large: {}}\nsweep: {grid: {seed: [0, 1]}}\ncompare: {baseline: smal, over: sed}\n"), ()),
     # A key or a value that the language does not have.
     "E102-top": (edited("name: small", "name: small\nsweeep: {}"), ()),
     "E102-stage": (edited("    batch: {", "    batchsize: 3\n    batch: {"), ()),
@@ -232,8 +271,18 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
 
 @pytest.fixture(autouse=True)
 def docs(tmp_path: Path) -> None:
-    for name in ("docs.txt", "notes.txt"):
-        (tmp_path / name).write_text("A text.\n", encoding="utf-8")
+    files = {
+        "docs.txt": "A text.\n",
+        "notes.txt": "A text.\n",
+        "circle.yaml": "extends: [./other.yaml]\n",
+        "other.yaml": "seed: 3\nextends: [./circle.yaml]\n",
+        "nested.yaml": "profile: other\n",
+        "slurm.yaml": "type: slurm\npartition: gpu\n",
+        "heavy.py": "from dataclasses import dataclass\n\nimport torch\n",
+        "bare.py": BARE,
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,5 +1,6 @@
 """Finding and compiling the spec that a user named."""
 
+import errno
 import functools
 import os
 from collections.abc import Sequence
@@ -62,7 +63,13 @@ def read_beside(base: Path, path: str) -> bytes:
     here = base / Path(path).expanduser()
     shared = Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser() / "dllm-run" / path
     # A profile may be the user's instead of the experiment's.
-    return (shared if path.startswith("profiles/") and not here.is_file() and shared.is_file() else here).read_bytes()
+    if path.startswith("profiles/") and not here.is_file() and shared.is_file():
+        here = shared
+    if not here.exists():
+        beside = [other.name for other in here.parent.iterdir()] if here.parent.is_dir() else []
+        guess = nearest(here.name, beside)
+        raise FileNotFoundError(errno.ENOENT, "there is no such file" + (f"; did you mean {guess}?" if guess else ""))
+    return here.read_bytes()
 
 
 def _locked(path: Path | None, new_lock: bool) -> dict[str, InputRecord]:
