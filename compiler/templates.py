@@ -5,20 +5,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from dllm_run.specs.codec import default_of
 from dllm_run.specs.errors import Diagnostic, Mark
 from dllm_run.specs.field import FieldInfo, fields_of
+from dllm_run.specs.templating import is_template
 from dllm_run.specs.vocabulary.spec import Spec
 
 from .expand import class_at
 from .node import Node, Path
 from .suggest import nearest
-
-_BRACES = ("{{", "{%", "{#")
-
-
-def is_template(text: object) -> bool:
-    """Whether a text is one."""
-    return isinstance(text, str) and any(brace in text for brace in _BRACES)
 
 
 def environment() -> Any:
@@ -48,7 +43,7 @@ class Templates:
         places = [place for path, section in _sections(root) for place in self._in(path, section)]
         if not places:
             return root, []
-        values = root.plain()
+        values = {info.key: default_of(info) for info in fields_of(Spec) if not info.required} | root.plain()
         found: list[Diagnostic] = []
         for path, node, info in places:
             assert isinstance(node.value, str) and info.leaf.template is not None

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dllm_run.specs.locator import LocatedFile
+from dllm_run.specs.templating import is_template
 from dllm_run.specs.vocabulary.data import Data, Source
 
 from .build import build
 from .failure import Failure
+from .row_template import text_of
 
 # The standard library refuses cells over 128 KiB; a text may be longer.
 csv.field_size_limit(1 << 30)
@@ -23,10 +25,12 @@ FilesOf = Callable[[str], list[LocatedFile]]
 def read_rows(data: Data, format: str, files_of: FilesOf) -> list[Row]:
     """All rows of a data set, in order: {"text"} or {"prompt", "response"}. Raises Failure with file and line of a bad row."""
     rows: list[Row] = []
+    names = {"text": data.columns.text} if format == "text" else {"prompt": data.columns.prompt, "response": data.columns.response}
+    columns = {name: _column(text) for name, text in names.items()}
     for source in data.sources:
         found = []
         for row, place in _source_rows(source, files_of):
-            found.append(_chosen(row, data, format, place))
+            found.append({name: text_in(row, place) for name, text_in in columns.items()})
             if source.limit is not None and len(found) == source.limit:
                 break
         rows.extend(found)
@@ -51,14 +55,20 @@ def _source_rows(source: Source, files_of: FilesOf) -> Iterator[tuple[dict[str, 
             raise Failure(f"{file.path.name} is not UTF-8") from None
 
 
-def _chosen(row: dict[str, Any], data: Data, format: str, place: str) -> Row:
-    columns = {"text": data.columns.text} if format == "text" else {"prompt": data.columns.prompt, "response": data.columns.response}
-    for column in columns.values():
+def _column(column: str) -> Callable[[dict[str, Any], str], str]:
+    """How a row, at a place, gives one text: its column of that name, or a template over all columns."""
+    if is_template(column):
+        return text_of(column)
+
+    def chosen(row: dict[str, Any], place: str) -> str:
         if column not in row:
             raise Failure(f"{place}: no column {column!r}; it has {', '.join(map(repr, row))} (`columns` names them otherwise)")
-        if not isinstance(row[column], str):
-            raise Failure(f"{place}: column {column!r} holds {type(row[column]).__name__}, not text")
-    return {name: row[column] for name, column in columns.items()}
+        value = row[column]
+        if not isinstance(value, str):
+            raise Failure(f"{place}: column {column!r} holds {type(value).__name__}, not text")
+        return value
+
+    return chosen
 
 
 def _text(path: Path) -> Iterator[tuple[dict[str, Any], str]]:

@@ -38,9 +38,14 @@ class Source:
 class Columns:
     """Names of the columns that are read from tables."""
 
-    text: str = leaf("Column of plain text, for pre-training.", default="text")
-    prompt: str = leaf("Column of the prompt, for fine-tuning.", default="prompt")
-    response: str = leaf("Column of the response, for fine-tuning.", default="response")
+    text: str = leaf("Column of plain text, for pre-training; or a template over the columns.", default="text", template="row")
+    prompt: str = leaf(
+        "Column of the prompt, for fine-tuning; or a template over the columns.",
+        default="prompt",
+        template="row",
+        example="Question: {{ question }}",
+    )
+    response: str = leaf("Column of the response, for fine-tuning; or a template over the columns.", default="response", template="row")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
