@@ -1,6 +1,6 @@
 """The compiler: from the bytes of a spec to a plan, or to everything that is wrong with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from dllm_run.specs.errors import Diagnostic, SpecError
@@ -117,6 +117,7 @@ def _compile(tree: Node, flags: Flags, layers: Layers, plugins: Plugins, lock: L
         points=run.points,
         plugins=plugins.records({word for stage in stages.values() for word in stage.words}),
     )
+    run.warnings.update(dict.fromkeys(_same(run.same, tree)))
     run.warnings.update(dict.fromkeys(_unresolved(base.root, records.values())))
     return Compiled(
         spec=base.spec, root=base.root, tree=base.tree, plan=plan, warnings=tuple(run.warnings), inputs=dict(sorted(layers.found.items()))
@@ -140,6 +141,9 @@ class _Run:
         self.errors: dict[Diagnostic, None] = {}
         self.warnings: dict[Diagnostic, None] = {}
         self.points: dict[str, Point] = {}
+        self.same: list[tuple[str, str]] = []
+        """Names of points that compute the same as an earlier one, after its name."""
+        self._computes: dict[tuple[tuple[str, str], ...], str] = {}
         self._checked: Seen = {}
 
     def forget(self) -> None:
@@ -175,8 +179,25 @@ class _Run:
         if self.errors:
             return None
         ids = self.lowered.point(spec)
+        same = self._computes.setdefault(tuple(sorted(ids.items())), point.name)
+        if same != point.name:
+            self.same.append((same, point.name))
         self.points[point.id] = Point(name=point.name, stages=ids, case=point.case, values=point.values)
         return _Done(spec, root, tree, ids)
+
+
+def _same(pairs: list[tuple[str, str]], tree: Node) -> Iterator[Diagnostic]:
+    if not pairs:
+        return
+    path = "sweep" if tree.get(("sweep",)) is not None else "cases"
+    first, second = pairs[0]
+    more = f", and {len(pairs) - 1} more pairs" if len(pairs) > 1 else ""
+    where = tree.get((path,)) or tree
+    text = f"point {second} computes the same as {first}{more}"
+    mark = where.key_mark or where.mark
+    yield Diagnostic(
+        code="W432", severity="warning", message=text, path=path, mark=mark, label="they differ in nothing that changes a result"
+    )
 
 
 def _reference(item: Diagnostic) -> bool:

@@ -261,6 +261,7 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     # Warnings.
     "W316": (edited("steps: 16", "steps: 128"), ()),
     "W431": (edited("  docs:", "  notes: {sources: [./notes.txt]}\n  docs:"), ()),
+    "W432": (edited(more="cases: {a: {}, b: {launch: local}}\n"), ()),
     "W501": (edited("./docs.txt", "package:no_such_package_here/docs.txt"), ()),
     "W501-hub": (edited("[./docs.txt]", "[allenai/tulu-3-sft-mixture]"), ()),
     "W501-file": (edited("./docs.txt", "./not-here.txt"), ()),
