@@ -1,6 +1,6 @@
 """The compiler: from the bytes of a spec to a plan, or to everything that is wrong with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dllm_run.specs.codec import DecodeError, decode
@@ -20,6 +20,7 @@ from .overlay import assign
 from .points import PointTree, points, sweep_problems, without_sweep
 from .read import read, read_flag
 from .references import resolve
+from .scripts import CheckScripts, read_scripts, script_diagnostics, script_locators
 from .validate import schema_diagnostics, typed
 
 
@@ -44,6 +45,8 @@ class Compiled:
     tree: Node
     """The same before references were resolved and the top was handed to the stages."""
     plan: Plan
+    scripts: Mapping[str, bytes]
+    """Job script templates of the user's own, by locator."""
     warnings: tuple[Diagnostic, ...]
 
     def sources(self) -> dict[str, str]:
@@ -55,8 +58,8 @@ class Compiled:
         return found
 
 
-def compile_spec(source: Source, lock: Lock) -> Compiled:
-    """Compile a spec. Raises SpecError with every diagnostic that was found."""
+def compile_spec(source: Source, lock: Lock, check_scripts: CheckScripts | None = None) -> Compiled:
+    """Compile a spec. Raises SpecError with every diagnostic that was found. `check_scripts` finds what is wrong with job scripts."""
     tree = _tree(source)
     _stop_on_errors([*_sweep_misfits(tree), *sweep_problems(tree)])
     warnings: dict[Diagnostic, None] = dict.fromkeys(unread_data(tree))
@@ -75,8 +78,14 @@ def compile_spec(source: Source, lock: Lock) -> Compiled:
     assert base is not None
     records = {locator: lock.record(locator, what) for stage in stages.values() for locator, what in inputs_of(stage.body).items()}
     plan = Plan(name=base.spec.name, inputs=dict(sorted(records.items())), stages=stages, points=found)
-    warnings.update(dict.fromkeys(_unresolved(base.root, records.values())))
-    return Compiled(spec=base.spec, root=base.root, tree=base.tree, plan=plan, warnings=tuple(warnings))
+    scripts, wrong = read_scripts(plan, lock, tree)
+    # A template that is not here is an error already.
+    missing = (record for locator, record in records.items() if locator not in script_locators(plan))
+    warnings.update(dict.fromkeys(_unresolved(base.root, missing)))
+    if scripts and not wrong and check_scripts is not None:
+        wrong = script_diagnostics(check_scripts(plan, scripts), scripts, tree)
+    _stop_on_errors([*wrong, *warnings] if wrong else [])
+    return Compiled(spec=base.spec, root=base.root, tree=base.tree, plan=plan, scripts=scripts, warnings=tuple(warnings))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dllm_run.specs.reference import Reference
 
 from .compile import Compiled
 from .origin import written
+from .scripts import script_locators
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,10 @@ def _leaves(compiled: Compiled, both: set[str], renamed: dict[str, str]) -> dict
         found[path] = (getattr(compiled.spec, path[0]), Effect.RESULT if path == ("seed",) else Effect.NONE)
     names = sorted(point.name for point in compiled.plan.points.values())
     found[("sweep",)] = (names if len(names) > 1 else None, Effect.RESULT)
+    scripts = set(script_locators(compiled.plan))
     for locator, record in compiled.plan.inputs.items():
-        found[(f"inputs[{locator}]",)] = (dict(record.files) or "unresolved", Effect.RESULT)
+        effect = Effect.NUMERICS if locator in scripts else Effect.RESULT
+        found[(f"inputs[{locator}]",)] = (dict(record.files) or "unresolved", effect)
     return found
 
 

@@ -33,7 +33,7 @@ class Leaf:
     output: str | None = None
     """For edges: the kind of output that may stand here."""
     locates: str | None = None
-    """`data` or `model`: a text here says where an input is, and its content counts instead of the text."""
+    """`data`, `model`, `task` or `script`: a text here says where an input is, and its content counts instead of the text."""
 
 
 def leaf(meaning: str, *, default: Any = MISSING, factory: Callable[[], Any] | None = None, **rest: Any) -> Any:

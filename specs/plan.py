@@ -88,14 +88,22 @@ class Plan:
         """8 hex of the digest of the plan: the same plan continues the same run."""
         return digest(self.to_json())[:8]
 
-    def name_of(self, stage_id: str) -> str:
-        """The name under which a point has this stage; of several, that of the stage that runs first."""
+    def names(self) -> dict[str, str]:
+        """Every stage by id, with the name under which the first point has it; of several, that of the stage that runs first."""
         order = {found: index for index, found in enumerate(self.stages)}
+        found: dict[str, str] = {}
         for point in self.points.values():
-            names = [name for name, found in point.stages.items() if found == stage_id]
-            if names:
-                return min(names, key=lambda name: order[point.stages[name.removesuffix(".data")]])
-        raise KeyError(stage_id)
+            here: dict[str, list[str]] = {}
+            for name, stage_id in point.stages.items():
+                here.setdefault(stage_id, []).append(name)
+            for stage_id, names in here.items():
+                if stage_id not in found:
+                    found[stage_id] = min(names, key=lambda name: order[point.stages[name.removesuffix(".data")]])
+        return found
+
+    def name_of(self, stage_id: str) -> str:
+        """The name of one stage."""
+        return self.names()[stage_id]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; key order is the order of execution."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dllm_run.cli.scripts import check_scripts
 from dllm_run.compiler.compile import Compiled, Source, compile_spec
 from dllm_run.compiler.lock import Lock
 from dllm_run.specs.errors import Diagnostic, SpecError
@@ -49,7 +50,7 @@ def compiling(tmp_path: Path) -> Compile:
 
     def compiled(text: str | bytes, *flags: str, base: Path = tmp_path) -> Compiled:
         data = text if isinstance(text, bytes) else text.encode()
-        return compile_spec(Source(file="spec.yaml", data=data, flags=flags), Lock(base))
+        return compile_spec(Source(file="spec.yaml", data=data, flags=flags), Lock(base), check_scripts)
 
     return compiled
 

@@ -14,6 +14,8 @@ from dllm_run.compiler.suggest import nearest
 from dllm_run.specs.errors import EnvironmentProblem, NotFound
 from dllm_run.specs.plan import InputRecord
 
+from .scripts import check_scripts
+
 RECIPE = "recipe:"
 
 
@@ -27,9 +29,13 @@ class Named:
     """None for a recipe: its lock lies with its runs only."""
     lock: Lock
 
+    def compile(self) -> Compiled:
+        """The compiled spec. Raises SpecError."""
+        return compile_spec(self.source, self.lock, check_scripts)
+
     def compiled(self) -> Compiled:
-        """The compiled spec; warnings go to standard error. Raises SpecError."""
-        found = compile_spec(self.source, self.lock)
+        """The same; warnings go to standard error."""
+        found = self.compile()
         if found.warnings:
             print(render(found.warnings, color=sys.stderr.isatty() and "NO_COLOR" not in os.environ), file=sys.stderr)
         return found
