@@ -69,7 +69,8 @@ def _common(layout: Layout) -> Config:
         # With several nodes the command line says which this is and where the first one is: a file cannot know.
         "machine_rank": 0,
         "main_process_port": PORT,
-        "rdzv_backend": "static" if layout.nodes == 1 else "c10d",
+        # Only the command line can change these two: accelerate reads them from a file and then forgets them.
+        "rdzv_backend": "static",
         "same_network": False,
         "main_training_function": "main",
         "use_cpu": layout.device == "cpu",

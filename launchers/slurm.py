@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.script import ScriptProblem
@@ -13,6 +14,9 @@ from dllm_run.specs.vocabulary.stages import Stage
 from .script import fill_script, script_problems
 from .stages import inherited, points_by_stage
 from .template import fill
+
+
+NO_SCRIPTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,7 @@ class _Batch:
     after: list[str]
 
 
-def render(plan: Plan, scripts: Mapping[str, str]) -> dict[str, str]:
+def render(plan: Plan, scripts: Mapping[str, str] = NO_SCRIPTS) -> dict[str, str]:
     """`submit.sh` and a script for each stage name; stages that points share are in it once. `scripts`: the user's templates by locator."""
     batches = _batches(plan)
     points = points_by_stage(plan)

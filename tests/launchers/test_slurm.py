@@ -37,7 +37,7 @@ def scripts(examples: dict[str, str], compiling: Compile, tmp_path: Path) -> Cal
     base = examples["quickstart"].replace("package:pydoc_data/topics", "./docs.txt").replace("device: cpu", "gpus_per_node: 1")
 
     def rendered(*flags: str, launch: str = LAUNCH, sweep: str = SWEEP) -> Scripts:
-        return slurm.render(compiling(base + launch + sweep, *flags).plan, {})
+        return slurm.render(compiling(base + launch + sweep, *flags).plan)
 
     return rendered
 
@@ -174,7 +174,7 @@ def test_names_that_differ_in_a_hyphen_are_two_jobs(examples: dict[str, str], co
     solve = text[text.index("  solve:") : text.index("compute:")]
     text = text.replace("compute:", solve.replace("solve:", "so-lve:").replace("steps: 16", "steps: 8") + "compute:")
     text = text.replace("compute:", solve.replace("solve:", "so_lve:").replace("steps: 16", "steps: 4") + "compute:") + "launch: slurm\n"
-    found = slurm.render(compiling(text).plan, {})
+    found = slurm.render(compiling(text).plan)
     check_bash(found)
     assert len(dependencies(found)) == 5
 
@@ -182,7 +182,7 @@ def test_names_that_differ_in_a_hyphen_are_two_jobs(examples: dict[str, str], co
 def test_a_stage_under_two_names_is_one_job(examples: dict[str, str], compiling: Compile) -> None:
     text = examples["sudoku"]
     again = text[text.index("  solve:") : text.index("compute:")].replace("solve", "again")
-    found = slurm.render(compiling(text.replace("compute:", again + "compute:") + "launch: slurm\n").plan, {})
+    found = slurm.render(compiling(text.replace("compute:", again + "compute:") + "launch: slurm\n").plan)
     assert set(found) == {"submit.sh", "train.data.sbatch", "train.sbatch", "solve.sbatch"}
 
 
@@ -202,7 +202,7 @@ def test_a_stage_that_needs_its_own_name_in_another_point_comes_after_it(example
     model = "{scratch: {family: llama, layers: 4, width: 128}, tokenizer: characters}"
     text = text.replace("  train:", more + "  train:").replace("batch: 128", "batch: 64")
     grid = f"sweep: {{grid: {{stages.more.model: [{model}, {{from: '${{stages.train}}', scratch: null}}]}}}}\n"
-    found = slurm.render(compiling(text + "launch: slurm\n" + grid).plan, {})
+    found = slurm.render(compiling(text + "launch: slurm\n" + grid).plan)
     check_bash(found)
     assert dependencies(found)["more.sbatch"] == ["more.data.sbatch"]
     assert dependencies(found)["more.2.sbatch"] == ["more.data.sbatch", "train.sbatch"]

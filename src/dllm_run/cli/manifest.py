@@ -1,4 +1,4 @@
-"""The manifest of a compiled tree, in the format of `sha256sum`: the last file to be written, and how a tree of ours is told from others."""
+"""The manifest of a compiled tree, in the format of `sha256sum`: the last file to be written, which tells a tree of ours from others."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Writing a compiled tree to disk and comparing it with what is there.
 
-While a tree is written there is a folder `.writing-…` in it: new files come from there, its manifest first and put in place last. A write that
-was interrupted leaves that folder behind, so that nobody takes a half tree for a whole one, and the next write knows which files are its own.
+While a tree is written there is a folder `.writing-…` in it: new files come from there, its manifest first and put in place last. A write
+that was interrupted leaves that folder behind, so that nobody takes a half tree for a whole one, and the next write knows its own files.
 """
 
 import os
