@@ -85,7 +85,7 @@ def _rendering(locator: str, text: str, values: Values) -> Iterator[ScriptProble
     except jinja2.TemplateSyntaxError as error:
         yield _syntax(locator, error)
     except SecurityError as error:
-        yield _raised(ScriptFault.UNSAFE, locator, error, f"a script may not do this: {error}")
+        yield _raised(ScriptFault.UNSAFE, locator, error, f"a script may not do this: {error}".rstrip("."))
     except jinja2.UndefinedError as error:
         yield _raised(ScriptFault.UNDEFINED, locator, error, str(error))
     except _WRONG as error:
@@ -102,8 +102,8 @@ def _rendering(locator: str, text: str, values: Values) -> Iterator[ScriptProble
 
 
 def _syntax(locator: str, error: jinja2.TemplateSyntaxError) -> ScriptProblem:
-    message = (error.message or "not a template").rstrip(".")
-    return ScriptProblem(fault=ScriptFault.SYNTAX, locator=locator, line=error.lineno, message=message)
+    said = (error.message or "this is no template").rstrip(".")
+    return ScriptProblem(fault=ScriptFault.SYNTAX, locator=locator, line=error.lineno, message=said[0].lower() + said[1:])
 
 
 def _raised(fault: ScriptFault, locator: str, error: BaseException, message: str) -> ScriptProblem:

@@ -15,7 +15,6 @@ from .script import fill_script, script_problems
 from .stages import inherited, points_by_stage
 from .template import fill
 
-
 NO_SCRIPTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
