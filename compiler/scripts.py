@@ -31,7 +31,7 @@ def read_scripts(plan: Plan, lock: Lock, tree: Node) -> tuple[dict[str, bytes], 
         data = lock.content(locator)
         if data is None:
             wrong.append(_at(tree, locator, "E144", f"{locator}: there is no such file here", "a job script is written from it"))
-        elif hashlib.sha256(data).hexdigest() not in plan.inputs[locator].files.values():
+        elif list(plan.inputs[locator].files.values()) != [hashlib.sha256(data).hexdigest()]:
             label = "`dllm-run lock --update` accepts it"
             wrong.append(_at(tree, locator, "E145", f"{locator} is not the file that the lock has", label))
         elif not _is_text(data):
