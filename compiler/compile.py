@@ -1,6 +1,6 @@
 """The compiler: from the bytes of a spec to a plan, or to everything that is wrong with it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dllm_run.specs.errors import Diagnostic, SpecError
@@ -20,6 +20,7 @@ from .plugins import Plugins
 from .points import PointTree, points, without_frame
 from .read import read
 from .resolution import Resolution
+from .scripts import CheckScripts, read_scripts, script_diagnostics, script_locators
 from .validate import schema_diagnostics
 
 _FORGET = 512
@@ -56,6 +57,8 @@ class Compiled:
     tree: Node
     """The same before references were resolved and the top was handed to the stages."""
     plan: Plan
+    scripts: Mapping[str, bytes]
+    """Job script templates of the user's own, by locator."""
     warnings: tuple[Diagnostic, ...]
     inputs: dict[str, bytes] = field(default_factory=dict)
     """Files that the spec builds on, by path from its folder."""
@@ -69,25 +72,25 @@ class Compiled:
         return found
 
 
-def compile_spec(source: Source, lock: Lock) -> Compiled:
-    """Compile a spec. Raises SpecError with every diagnostic that was found."""
+def compile_spec(source: Source, lock: Lock, check_scripts: CheckScripts | None = None) -> Compiled:
+    """Compile a spec. Raises SpecError with every diagnostic that was found. `check_scripts` finds what is wrong with job scripts."""
     layers = Layers(source.file, source.read_file)
     plugins = Plugins(layers)
     flags = Flags.read(source.flags)
     tree = flags.on(layers.tree(flags.early(read(source.data, source.file))))
     with using(plugins.used(tree)):
         try:
-            return _compile(tree, flags, layers, plugins, lock)
+            return _compile(tree, flags, layers, plugins, lock, check_scripts)
         except SpecError:
             # An unknown word may be one of an installed package: looked up only now, so that nobody else waits for it.
             offered = plugins.offered()
             if not offered:
                 raise
         with using(offered):
-            return _compile(tree, flags, layers, plugins, lock)
+            return _compile(tree, flags, layers, plugins, lock, check_scripts)
 
 
-def _compile(tree: Node, flags: Flags, layers: Layers, plugins: Plugins, lock: Lock) -> Compiled:
+def _compile(tree: Node, flags: Flags, layers: Layers, plugins: Plugins, lock: Lock, check_scripts: CheckScripts | None) -> Compiled:
     tree = flags.on(tree)
     _stop_on_errors([*form_problems(tree), *frame_problems(tree)])
     run = _Run(layers, lock)
@@ -117,10 +120,22 @@ def _compile(tree: Node, flags: Flags, layers: Layers, plugins: Plugins, lock: L
         points=run.points,
         plugins=plugins.records({word for stage in stages.values() for word in stage.words}),
     )
+    templates = script_locators(run.lowered.inputs)
+    scripts, wrong = read_scripts(templates, plan, lock, tree)
     run.warnings.update(dict.fromkeys(_same(run.same, tree)))
-    run.warnings.update(dict.fromkeys(_unresolved(base.root, records.values())))
+    # A template that is not here is an error already.
+    run.warnings.update(dict.fromkeys(_unresolved(base.root, (record for locator, record in records.items() if locator not in templates))))
+    if scripts and not wrong and check_scripts is not None:
+        wrong = script_diagnostics(check_scripts(plan, scripts), scripts, tree)
+    _stop_on_errors([*wrong, *run.warnings] if wrong else [])
     return Compiled(
-        spec=base.spec, root=base.root, tree=base.tree, plan=plan, warnings=tuple(run.warnings), inputs=dict(sorted(layers.found.items()))
+        spec=base.spec,
+        root=base.root,
+        tree=base.tree,
+        plan=plan,
+        warnings=tuple(run.warnings),
+        inputs=dict(sorted(layers.found.items())),
+        scripts=scripts,
     )
 
 

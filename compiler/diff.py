@@ -97,8 +97,10 @@ def _leaves(compiled: Compiled, both: set[str], renamed: dict[str, str]) -> dict
         found[path] = (getattr(compiled.spec, path[0]), Effect.RESULT if path == ("seed",) else Effect.NONE)
     names = sorted(point.name for point in compiled.plan.points.values())
     found[("sweep",)] = (names if len(names) > 1 else None, Effect.RESULT)
+    scripts = set(compiled.scripts)
     for locator, record in compiled.plan.inputs.items():
-        found[(f"inputs[{locator}]",)] = (dict(record.files) or "unresolved", Effect.RESULT)
+        effect = Effect.NUMERICS if locator in scripts else Effect.RESULT
+        found[(f"inputs[{locator}]",)] = (dict(record.files) or "unresolved", effect)
     return found
 
 

@@ -32,6 +32,14 @@ class Lock:
             self.seen[locator] = fingerprint(locator, what, self.base)
         return self.seen[locator]
 
+    def content(self, locator: str) -> bytes | None:
+        """The bytes of an input that is one file here; None where it is not."""
+        files = located_files(locator, self.base)
+        try:
+            return files[0].path.read_bytes() if len(files) == 1 else None
+        except OSError:
+            return None
+
     def drift(self, records: Iterable[InputRecord]) -> list[str]:
         """Inputs whose content here differs from what is locked, as sentences."""
         found = []

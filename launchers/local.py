@@ -13,7 +13,8 @@ from .template import fill
 
 def render(plan: Plan) -> dict[str, str]:
     """`run.sh`: every stage in order, for whoever has the compiled tree and not this tool's patience."""
-    stages = [(stage_id, plan.name_of(stage_id)) for stage_id in plan.stages]
+    names = plan.names
+    stages = [(stage_id, names[stage_id]) for stage_id in plan.stages]
     return {"run.sh": fill("run.sh", {"name": plan.name, "stages": stages})}
 
 

@@ -1,16 +1,21 @@
 """Slurm: a batch script a stage, an array where the sweep has many points. Pure text; sending it off comes with `submit`."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from dllm_run.specs.plan import Plan
+from dllm_run.specs.script import ScriptProblem
 from dllm_run.specs.vocabulary.launchers.slurm import Slurm
 from dllm_run.specs.vocabulary.stages import Stage
 
+from .script import fill_script, script_problems
+from .stages import inherited, points_by_stage
 from .template import fill
 
-_OWN = ("HOME", "PATH", "USER", "DLLM_RUN_TREE", "DLLM_RUN_RUNS", "DLLM_RUN_BASE")
+NO_SCRIPTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +29,25 @@ class _Batch:
     after: list[str]
 
 
-def render(plan: Plan) -> dict[str, str]:
-    """`submit.sh` and a script for each stage name; stages that points share are in it once."""
+def render(plan: Plan, scripts: Mapping[str, str] = NO_SCRIPTS) -> dict[str, str]:
+    """`submit.sh` and a script for each stage name; stages that points share are in it once. `scripts`: the user's templates by locator."""
     batches = _batches(plan)
-    out = {batch.file: _script(plan, batch) for batch in batches}
+    points = points_by_stage(plan)
+    out = {batch.file: _script(plan, batch, points, scripts) for batch in batches}
     out["submit.sh"] = fill("submit.sh", {"name": plan.name, "jobs": batches})
     return out
+
+
+def check(plan: Plan, scripts: Mapping[str, str]) -> list[ScriptProblem]:
+    """What is wrong with the user's templates, under the values that each of its jobs gives them; each finding once."""
+    found: dict[ScriptProblem, None] = {}
+    points = points_by_stage(plan)
+    for batch in _batches(plan):
+        launch, _ = _wanted(plan, batch.ids[0])
+        if launch.script is not None:
+            values = _values(plan, batch, points)
+            found.update(dict.fromkeys(script_problems(launch.script, scripts[launch.script], values, _given(launch))))
+    return list(found)
 
 
 def _batches(plan: Plan) -> list[_Batch]:
@@ -81,24 +99,42 @@ def _wanted(plan: Plan, stage_id: str) -> tuple[Slurm, list[tuple[str, Any]]]:
     return launch, _options(body, launch)
 
 
-def _script(plan: Plan, batch: _Batch) -> str:
+def _script(plan: Plan, batch: _Batch, points: Mapping[str, list[str]], scripts: Mapping[str, str]) -> str:
+    launch, _ = _wanted(plan, batch.ids[0])
+    values = _values(plan, batch, points)
+    return fill("stage.sbatch", values) if launch.script is None else fill_script(launch.script, scripts[launch.script], values)
+
+
+def _values(plan: Plan, batch: _Batch, points: Mapping[str, list[str]]) -> dict[str, Any]:
     launch, options = _wanted(plan, batch.ids[0])
-    points = {stage_id: [point.name for point in plan.points.values() if stage_id in point.stages.values()] for stage_id in batch.ids}
-    shown = [
-        (stage_id, ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")) for stage_id, names in points.items()
-    ]
-    return fill(
-        "stage.sbatch",
-        {
-            "name": plan.name,
-            "stage": batch.stage,
-            "ids": shown,
-            "options": options,
-            "max_parallel": launch.array.max_parallel,
-            "exported": [*_OWN, *launch.env],
-            "setup": launch.setup,
-        },
-    )
+    return {
+        "name": plan.name,
+        "stage": batch.stage,
+        "ids": [(stage_id, _few(points[stage_id])) for stage_id in batch.ids],
+        "options": options,
+        "max_parallel": launch.array.max_parallel,
+        "exported": inherited(launch),
+        "setup": launch.setup,
+    }
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _given(launch: Slurm) -> dict[str, str]:
+    """Names that a template must read, with what the spec would say in vain if it did not."""
+    fields = {name: getattr(launch, name) for name in ("partition", "account", "qos", "time", "cpus_per_task", "mem", "extra")}
+    said = [name for name, value in fields.items() if value]
+    found = {"ids": "no stage would run"}
+    if said:
+        found["options"] = f"`{'`, `'.join(said)}` of the launch would have no effect"
+    for name, value, field in (("setup", launch.setup, "setup"), ("exported", launch.env, "env")):
+        if value:
+            found[name] = f"`{field}` of the launch would have no effect"
+    if launch.array.max_parallel is not None:
+        found["max_parallel"] = "`array` of the launch would have no effect"
+    return found
 
 
 def _options(body: Stage, launch: Slurm) -> list[tuple[str, Any]]:

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from dllm_run.specs.canonical import pretty
+from dllm_run.specs.environment import ALWAYS, UNLESS_GIVEN
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.plan import Plan, words_beside
 from dllm_run.specs.store import Attempt, Entry, Runs, write_atomic
@@ -96,10 +97,9 @@ def _attempt(plan: Plan, stage_id: str, runs: Runs, base: Path, threads: int, en
         os.dup2(stream.fileno(), sys.stdout.fileno())
         os.dup2(stream.fileno(), sys.stderr.fileno())
     # The threads are read when torch is loaded, so they are set before.
-    os.environ.update(OMP_NUM_THREADS=str(decided), HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-    # Threads that wait by spinning take the core from the one they wait for: five times slower beside one other busy program.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("HF_DATASETS_CACHE", str((attempt.path / "cache").absolute()))
+    os.environ.update({**ALWAYS, "OMP_NUM_THREADS": str(decided)})
+    for name, value in {**UNLESS_GIVEN, "HF_DATASETS_CACHE": str((attempt.path / "cache").absolute())}.items():
+        os.environ.setdefault(name, value)
     return _execute(plan, stage_id, runs, base, attempt, entry, status)
 
 

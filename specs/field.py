@@ -35,7 +35,7 @@ class Leaf:
     result_if: str | None = None
     """When changing the field changes the result in spite of its effect: what `promoted` of its class decides, in words."""
     locates: str | None = None
-    """`data` or `model`: a text here says where an input is, and its content counts instead of the text."""
+    """`data`, `model`, `task` or `script`: a text here says where an input is, and its content counts instead of the text."""
     overlay: bool = False
     """Each value is a piece of a spec."""
     template: str | None = None

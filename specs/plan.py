@@ -153,11 +153,12 @@ class Plan:
         return digest({**self._frame(), "bodies": bodies})[:8]
 
     def name_of(self, stage_id: str) -> str:
-        """The name under which a point has this stage; of several, that of the stage that runs first."""
-        return self._names[stage_id]
+        """The name of one stage."""
+        return self.names[stage_id]
 
     @functools.cached_property
-    def _names(self) -> dict[str, str]:
+    def names(self) -> dict[str, str]:
+        """Every stage by id, with the name under which the first point has it; of several, that of the stage that runs first."""
         order = {found: index for index, found in enumerate(self.stages)}
         names: dict[str, str] = {}
         for point in self.points.values():

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dllm_run.cli.scripts import check_scripts
 from dllm_run.cli.specs import read_beside
 from dllm_run.compiler.compile import Compiled, Source, compile_spec
-from dllm_run.compiler.lock import Lock
+from dllm_run.compiler.lock import Lock, read_lock
 from dllm_run.specs.errors import Diagnostic, SpecError
 
 # Before torch is loaded: threads that wait by spinning slow each other down where cores are few.
@@ -61,12 +62,12 @@ def examples() -> dict[str, str]:
 
 @pytest.fixture
 def compiling(tmp_path: Path) -> Compile:
-    """`compiling(text, *flags)`: the compiled spec; relative paths start at tmp_path, or at `base`."""
+    """`compiling(text, *flags)`: the compiled spec; relative paths start at tmp_path, or at `base`, and spec.lock.json is read there."""
 
     def compiled(text: str | bytes, *flags: str, base: Path = tmp_path) -> Compiled:
         data = text if isinstance(text, bytes) else text.encode()
-        read_file = functools.partial(read_beside, base)
-        return compile_spec(Source(file="spec.yaml", data=data, flags=flags, read_file=read_file), Lock(base))
+        source = Source(file="spec.yaml", data=data, flags=flags, read_file=functools.partial(read_beside, base))
+        return compile_spec(source, Lock(base, read_lock(base / "spec.lock.json")), check_scripts)
 
     return compiled
 

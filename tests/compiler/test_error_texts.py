@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from dllm_run.compiler.lock import lock_text
 from dllm_run.compiler.read import MAX_BYTES
 from dllm_run.compiler.render import render
 from dllm_run.specs.errors import Diagnostic
+from dllm_run.specs.plan import InputRecord
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "errors"
@@ -122,6 +124,27 @@ def circle_of_stages() -> str:
     return edited(MODEL, '{from: "${stages.other}"}', "  bound:\n", other)
 
 
+SCRIPTS = {
+    "end": b"#!/bin/sh\n{% for id, points in ids %}\nrun {{ id }}\n",
+    "filter": b"#!/bin/sh\n{{ ids | joined }}\n",
+    "include": b'#!/bin/sh\n{% include "header.sh" %}\n{{ ids }}\n',
+    "name": b"#!/bin/sh\nrun {{ ids }} # {{ stag }}\n",
+    "other-name": b"#!/bin/sh\nrun {{ ids }} on {{ gpus }}\n",
+    "attribute": b"#!/bin/sh\nrun {{ ids[0].name }}\n",
+    "unsafe": b"#!/bin/sh\nrun {{ ids.__class__ }}\n",
+    "fails": b"#!/bin/sh\nrun {{ ids + 1 }}\n",
+    "first-line": b"# mine\n#!/bin/sh\nrun {{ ids }}\n",
+    "address": b"#!/bin/sh\nrun {{ ids.index }}\n",
+    "latin": "#!/bin/sh\n# caf\xe9\nrun {{ ids }}\n".encode("latin-1"),
+    "locked": b"#!/bin/sh\nrun {{ ids }}\n",
+    "unread": b"#!/bin/sh\nrun {{ ids }}\n",
+}
+
+
+def script(name: str, launch: str = "") -> tuple[str, tuple[str, ...]]:
+    return edited(more=f"launch: {{type: slurm, script: ./{name}.sbatch.j2{launch}}}\n"), ()
+
+
 CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     # The text is no YAML that the language allows.
     "E101": (edited("optimizer: {learning_rate: 1e-3,", "optimizer: {learning_rate: 1e-3"), ()),
@@ -223,6 +246,22 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E106-no-stages": ("version: 1\nname: x\nstages: {}\n", ()),
     "E106-grid": (edited(more="sweep: {grid: {seed: []}}\n"), ()),
     # References.
+    # A job script of the user's own.
+    "E140": script("end"),
+    "E140-filter": script("filter"),
+    "E140-include": script("include"),
+    "E141": script("name"),
+    "E141-no-guess": script("other-name"),
+    "E141-attribute": script("attribute"),
+    "E142": script("unsafe"),
+    "E143": script("fails"),
+    "E143-first-line": script("first-line"),
+    "E143-address": script("address"),
+    "E144": script("not-here"),
+    "E144-text": script("latin"),
+    "E145": script("locked"),
+    "E146": script("unread", ", partition: gpu, mem: 8G, setup: [module load x]"),
+    "E103-script": (edited(more="launch: {type: slurm, script: own.sbatch.j2}\n"), ()),
     "E201": (edited("    data: ${data.docs}\n    obj", "    data: ${data.doc}\n    obj"), ()),
     "E201-no-guess": (edited("    data: ${data.docs}\n    obj", "    data: ${corpus.all}\n    obj"), ()),
     "E201-stage": (edited("    model: ${stages.train}\n    prompts", "    model: ${stages.trian}\n    prompts"), ()),
@@ -284,6 +323,12 @@ def docs(tmp_path: Path) -> None:
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
+    for name in ("docs.txt", "notes.txt"):
+        (tmp_path / name).write_text("A text.\n", encoding="utf-8")
+    for name, data in SCRIPTS.items():
+        (tmp_path / f"{name}.sbatch.j2").write_bytes(data)
+    record = InputRecord(kind="file", locator="./locked.sbatch.j2", revision=None, files={"locked.sbatch.j2": "0" * 64})
+    (tmp_path / "spec.lock.json").write_text(lock_text([record]), encoding="utf-8")
 
 
 @pytest.mark.parametrize("case", CASES)

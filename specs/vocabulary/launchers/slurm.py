@@ -41,6 +41,14 @@ class Slurm(Launch):
         effect=Effect.NUMERICS,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)",
     )
+    script: str | None = leaf(
+        "A Jinja2 template for the job scripts, such as a changed copy of launchers/templates/stage.sbatch.j2; null: that one.",
+        default=None,
+        effect=Effect.NUMERICS,
+        pattern=r"^(\.{1,2}/|/|package:)[^\\\x00-\x1f\x7f*?\[]+$(?!\n)",
+        unit="a file that starts with ./, ../, / or package:",
+        locates="script",
+    )
     extra: dict[str, Any] = leaf("Any other sbatch option, without the dashes.", factory=dict, example="{comment: my-project}")
 
     def problems(self) -> Iterator[Problem]:

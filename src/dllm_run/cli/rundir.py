@@ -6,13 +6,13 @@ from pathlib import Path
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Runs
 
-from .tree import write
+from .write import unfinished, write
 
 
 def prepare(files: dict[str, bytes], plan: Plan, runs: Runs) -> Path:
     """Write the folder of a run, or find it as it is. Raises OSError where it cannot be written."""
     folder = runs.run(plan.name, plan.run_id)
-    if any(not (folder / name).is_file() for name in files):
+    if unfinished(files, folder):
         write(files, folder)
     (folder / "plan.json").touch()
     for point_id, point in plan.points.items():

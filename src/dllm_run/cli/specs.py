@@ -15,6 +15,7 @@ from dllm_run.specs.errors import EnvironmentProblem, NotFound
 from dllm_run.specs.plan import InputRecord
 
 from .diagnostics import show
+from .scripts import check_scripts
 
 RECIPE = "recipe:"
 
@@ -29,9 +30,13 @@ class Named:
     """None for a recipe: its lock lies with its runs only."""
     lock: Lock
 
+    def compile(self) -> Compiled:
+        """The compiled spec. Raises SpecError."""
+        return compile_spec(self.source, self.lock, check_scripts)
+
     def compiled(self) -> Compiled:
-        """The compiled spec; warnings go to standard error. Raises SpecError."""
-        found = compile_spec(self.source, self.lock)
+        """The same; warnings go to standard error."""
+        found = self.compile()
         show(found.warnings)
         return found
 

@@ -1,56 +1,58 @@
-"""The compiled tree: spec, resolved spec, sources, lock, plan, scripts and a manifest, as text by file name."""
+"""The compiled tree: spec, resolved spec, sources, inputs, lock, plan, artefacts and a manifest, as bytes by file name."""
 
 import hashlib
-from pathlib import Path
+import posixpath
 
+from dllm_run import __version__
 from dllm_run.compiler.compile import Compiled
 from dllm_run.compiler.lock import lock_text
 from dllm_run.launchers import local, slurm
+from dllm_run.launchers.stages import stage_files
+from dllm_run.launchers.template import fill
 from dllm_run.specs.canonical import pretty
 from dllm_run.specs.codec import encode
 from dllm_run.specs.plan import kept_name
-from dllm_run.specs.store import write_atomic
 from dllm_run.specs.vocabulary.launchers.slurm import Slurm
 
-from .specs import Named
+from .manifest import MANIFEST, manifest
+from .scripts import texts_of
+from .specs import RECIPE, Named
 
-MANIFEST = "MANIFEST.sha256"
+README = "README.txt"
 
 
 def tree(named: Named, compiled: Compiled) -> dict[str, bytes]:
     """Every file of a compiled spec; the same bytes in any folder and on any machine."""
-    launcher = slurm if isinstance(compiled.spec.launch, Slurm) else local
+    plan = compiled.plan
+    on_slurm = isinstance(compiled.spec.launch, Slurm)
+    scripts = slurm.render(plan, texts_of(compiled.scripts)) if on_slurm else local.render(plan)
+    inputs = _inputs(compiled)
+    flags = "".join(f"{flag}\n" for flag in named.source.flags)
+    start = "submit.sh" if on_slurm else "run.sh"
+    about = {"name": plan.name, "version": __version__, "flags": flags, "inputs": inputs, "start": start}
     texts = {
+        README: fill(README, about),
         "resolved.json": pretty(encode(compiled.spec)),
-        "sources.json": pretty({path: _short(place) for path, place in compiled.sources().items()}),
-        "lock.json": lock_text(compiled.plan.inputs.values()),
-        "plan.json": pretty(compiled.plan.to_json()),
-        **{f"artefacts/{name}": text for name, text in launcher.render(compiled.plan).items()},
+        "sources.json": pretty({path: _from_spec(place, named.source.file) for path, place in compiled.sources().items()}),
+        "lock.json": lock_text(plan.inputs.values()),
+        "plan.json": pretty(plan.to_json()),
+        **{f"artefacts/{name}": text for name, text in {**scripts, **stage_files(plan)}.items()},
+        **({"flags.txt": flags} if flags else {}),
     }
-    files = {"spec.yaml": named.source.data, **{name: text.encode() for name, text in texts.items()}}
-    files.update({kept_name(path): data for path, data in compiled.inputs.items()})
-    if named.source.flags:
-        files["flags.txt"] = "".join(f"{flag}\n" for flag in named.source.flags).encode()
-    files[MANIFEST] = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)).encode()
+    files = {"spec.yaml": named.source.data, **inputs, **{name: text.encode() for name, text in texts.items()}}
+    files[MANIFEST] = manifest({name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
     return files
 
 
-def write(files: dict[str, bytes], folder: Path) -> None:
-    """Write a tree; scripts are executable."""
-    for name, data in files.items():
-        path = folder / name
-        write_atomic(path, data.decode())
-        if name.endswith((".sh", ".sbatch")):
-            path.chmod(0o755)
+def _inputs(compiled: Compiled) -> dict[str, bytes]:
+    """Files that this tree was written from. Two templates may have one name, so each is in a folder named after its content."""
+    found = {kept_name(path): data for path, data in compiled.inputs.items()}
+    for locator, data in compiled.scripts.items():
+        ((name, sha256),) = compiled.plan.inputs[locator].files.items()
+        found[f"inputs/{sha256[:8]}/{name}"] = data
+    return found
 
 
-def differences(files: dict[str, bytes], folder: Path) -> list[str]:
-    """Names of files that are missing, more, or other than they should be."""
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} if folder.is_dir() else set()
-    other = {name for name in there & files.keys() if (folder / name).read_bytes() != files[name]}
-    return sorted((there ^ files.keys()) | other)
-
-
-def _short(place: str) -> str:
-    """The file's name alone: the folder in which somebody compiled is nobody's business."""
-    return place.rpartition("/")[2]
+def _from_spec(place: str, spec: str) -> str:
+    """A place from the folder of the spec: the folder in which somebody compiled is nobody's business."""
+    return place if place.startswith((RECIPE, "-s")) else posixpath.relpath(place, posixpath.dirname(spec) or ".")

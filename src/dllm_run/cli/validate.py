@@ -3,7 +3,6 @@
 import argparse
 import json
 
-from dllm_run.compiler.compile import compile_spec
 from dllm_run.compiler.render import as_json
 from dllm_run.specs.errors import Diagnostic, SpecError
 
@@ -17,7 +16,7 @@ def main(options: argparse.Namespace) -> int:
     for name in options.specs:
         named = find(name, options.set)
         try:
-            found.extend(compile_spec(named.source, named.lock).warnings)
+            found.extend(named.compile().warnings)
         except SpecError as error:
             found.extend(error.diagnostics)
     ok = not any(item.severity == "error" for item in found)

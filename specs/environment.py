@@ -1,0 +1,10 @@
+"""The environment of the process that runs a stage: what is set for it, by whoever starts it or by itself."""
+
+ALWAYS = {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+"""Set whatever the surroundings say."""
+
+UNLESS_GIVEN = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that wait by spinning take the core from the one they wait for: five times slower beside one other busy program."""
+
+OWN = ("DLLM_RUN_TREE", "DLLM_RUN_RUNS", "DLLM_RUN_BASE")
+"""Where the compiled tree, the runs and the start of relative paths are: placeholders of every script."""
