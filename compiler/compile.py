@@ -77,7 +77,7 @@ def compile_spec(source: Source, lock: Lock, check_scripts: CheckScripts | None 
     layers = Layers(source.file, source.read_file)
     plugins = Plugins(layers)
     flags = Flags.read(source.flags)
-    tree = flags.on(layers.tree(flags.early(read(source.data, source.file))))
+    tree = layers.tree(flags.early(read(source.data, source.file)))
     with using(plugins.used(tree)):
         try:
             return _compile(tree, flags, layers, plugins, lock, check_scripts)

@@ -12,7 +12,7 @@ from .overlay import assign
 from .points import Flag
 from .read import read_flag
 
-_EARLY = "extends"
+_EARLY = ("extends", "use")
 """What decides which files are read."""
 _ONCE = ("extends", "use", "cases", "sweep", "compare", "version", "name")
 """What acts before points are made, and on all of them."""
@@ -39,9 +39,9 @@ class Flags:
         return cls(tuple(found))
 
     def early(self, root: Node) -> Node:
-        """The file itself with the flags that decide which files it extends."""
+        """The file itself with the flags that decide which other files are read."""
         for path, leaf in self.given:
-            if path[0] == _EARLY and isinstance(root.value, dict):
+            if path[0] in _EARLY and isinstance(root.value, dict):
                 root = assign(root, path, leaf)
         return root
 
@@ -49,7 +49,7 @@ class Flags:
         """The spec with all other flags. Raises SpecError for a path that leads into a reference."""
         errors: list[Diagnostic] = []
         for path, leaf in self.given:
-            if path[0] == _EARLY:
+            if path[0] in _EARLY:
                 continue
             inside = into_reference(tree, path, leaf)
             if inside is not None:
