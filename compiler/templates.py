@@ -55,7 +55,8 @@ class Templates:
             stage = {"stage": path[1]} if path[0] == "stages" else {}
             filled = _filled(node, where, {**values, **stage}, found)
             root = _with(root, path, Node(filled, node.mark, node.key_mark))
-        return root, found
+        # What was copied is told once.
+        return root, list({(item.mark, item.message): item for item in reversed(found)}.values())[::-1]
 
     def _in(self, path: Path, section: Node) -> list[tuple[Path, Node, FieldInfo]]:
         if id(section) not in self._known:
