@@ -5,7 +5,7 @@ from typing import Any
 
 from dllm_run.specs.canonical import digest
 from dllm_run.specs.effect import Effect
-from dllm_run.specs.leaves import leaves
+from dllm_run.specs.leaves import Path, leaves
 from dllm_run.specs.locator import is_task_file
 from dllm_run.specs.parts import parts, words_of
 from dllm_run.specs.plan import InputRecord
@@ -17,10 +17,10 @@ RecordOf = Callable[[str, str], InputRecord]
 
 def inputs_of(body: Stage) -> dict[str, str]:
     """Locators that a stage reads, with what they are: `data` or `model`."""
-    return dict(_located(body).values())
+    return dict(located(body).values())
 
 
-def _located(body: Stage) -> dict[tuple[str, ...], tuple[str, str]]:
+def located(body: Stage) -> dict[Path, tuple[str, str]]:
     """Paths of the texts that name inputs, with the text and what it locates."""
     found = {}
     for part in parts(body):
@@ -30,17 +30,21 @@ def _located(body: Stage) -> dict[tuple[str, ...], tuple[str, str]]:
     return found
 
 
+def counted(body: Stage, record_of: RecordOf) -> dict[Path, Any]:
+    """What counts of a stage: its result leaves (references are ids by now), inputs by their content."""
+    inputs = located(body)
+    found = {path: value for path, value, effect in leaves(body) if effect is Effect.RESULT}
+    return {path: content(record_of(*inputs[path]), inputs[path][1]) if path in inputs else value for path, value in found.items()}
+
+
 def stage_id(body: Stage, record_of: RecordOf) -> str:
-    """sha256 over result leaves (references are ids by now), the content of inputs and the versions of words; 16 hex of it."""
-    located = _located(body)
-    found: list[Any] = []
-    for path, value, effect in leaves(body):
-        if effect is Effect.RESULT:
-            found.append([list(path), _content(record_of(*located[path]), located[path][1]) if path in located else value])
+    """sha256 over what counts and the versions of words; 16 hex of it."""
+    found = [[list(path), value] for path, value in counted(body, record_of).items()]
     return digest({"leaves": sorted(found), "words": words_of(body)})[:16]
 
 
-def _content(record: InputRecord, what: str) -> Any:
+def content(record: InputRecord, what: str) -> Any:
+    """What counts of an input."""
     if not record.resolved:
         return {"unresolved": record.locator, "revision": record.revision}
     if what == "model":

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from dllm_run import __version__
+from dllm_run.cli.forms import DIFF
 from dllm_run.specs.errors import DllmError, SpecError
 
 VERBS = {
@@ -79,9 +80,12 @@ def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
         verb.add_argument("specs", nargs="+", metavar="SPEC", help="file or recipe:NAME")
         _set(verb)
     elif name == "diff":
-        verb.add_argument("old", metavar="OLD", help="file or recipe:NAME")
-        verb.add_argument("new", metavar="NEW", help="file or recipe:NAME")
+        verb.epilog, verb.formatter_class = DIFF, argparse.RawDescriptionHelpFormatter
+        verb.add_argument("old", metavar="OLD", help="spec, REV:PATH, compiled tree or run, and /POINT of it")
+        verb.add_argument("new", metavar="NEW", help="the same")
+        verb.add_argument("--strict", action="store_true", help="exit 4 also if only numerics differ")
         _set(verb)
+        _runs(verb)
     elif name == "show":
         verb.add_argument("run", nargs="?", metavar="RUN", help="run id, name, folder, SPEC or recipe:NAME (default: the last run)")
         _set(verb)

@@ -22,6 +22,7 @@ def tree(named: Named, compiled: Compiled) -> dict[str, bytes]:
     texts = {
         "resolved.json": pretty(encode(compiled.spec)),
         "sources.json": pretty({path: _short(place) for path, place in compiled.sources().items()}),
+        "origins.json": pretty(compiled.origins()),
         "lock.json": lock_text(compiled.plan.inputs.values()),
         "plan.json": pretty(compiled.plan.to_json()),
         **{f"artefacts/{name}": text for name, text in launcher.render(compiled.plan).items()},
