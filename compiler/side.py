@@ -1,6 +1,7 @@
 """One side of a comparison: a plan with the places of its values, whether compiled just now or read from a compiled tree."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -43,12 +44,23 @@ def is_data_set(name: str) -> bool:
 def in_order(plan: Plan) -> Plan:
     """The same plan with its points by name and their stages as they run: files keep no order of keys."""
     position = {stage_id: index for index, stage_id in enumerate(plan.stages)}
-
-    def run(stages: dict[str, str]) -> dict[str, str]:
-        return dict(sorted(stages.items(), key=lambda item: (position[stages[item[0].removesuffix(".data")]], not is_data_set(item[0]))))
-
     points = sorted(plan.points.items(), key=lambda item: _natural(item[1].name))
-    return replace(plan, points={point_id: replace(point, stages=run(point.stages)) for point_id, point in points})
+    return replace(plan, points={point_id: replace(point, stages=_as_run(point.stages, position)) for point_id, point in points})
+
+
+def stage_names(order: Iterable[str], points: Iterable[dict[str, str]]) -> dict[str, str]:
+    """One name of every stage, by id: that of the stage that runs first. `points` are names to ids, `order` is that of execution."""
+    position = {stage_id: index for index, stage_id in enumerate(order)}
+    found: dict[str, str] = {}
+    for stages in points:
+        for name, stage_id in _as_run(stages, position).items():
+            found.setdefault(stage_id, name)
+    return found
+
+
+def _as_run(stages: dict[str, str], position: dict[str, int]) -> dict[str, str]:
+    """A data set stands before the stage that it was made for."""
+    return dict(sorted(stages.items(), key=lambda item: (position[stages[item[0].removesuffix(".data")]], not is_data_set(item[0]))))
 
 
 def _natural(name: str) -> list[str | int]:

@@ -95,6 +95,9 @@ def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
         _set(verb)
     if name in ("plan", "run"):
         _runs(verb)
+    if name == "plan":
+        verb.add_argument("--explain", metavar="STAGE", help="why one stage runs, down to the field: its name, POINT/STAGE, or its id")
+        verb.add_argument("--detailed-exit-code", action="store_true", help="exit 4 if there is work to do")
     if name == "run":
         verb.add_argument("-q", "--quiet", action="store_true", help="no progress and no canvases, results only")
     if name == "compile":
