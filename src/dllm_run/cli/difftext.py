@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dllm_run.compiler.derived import Derived
-from dllm_run.compiler.diff import Difference
+from dllm_run.compiler.diff import Difference, StageFate
 from dllm_run.compiler.stagediff import Change
 from dllm_run.specs.effect import Effect
 
@@ -18,13 +18,15 @@ _TITLES = {
 }
 _NAMES = 12
 """Names that a line lists before it counts the rest."""
+_FEW = 3
+"""Stages of one name, in the points of a sweep, that are listed before they are counted."""
 _WIDE = 40
 
 
 def text(found: Difference, work: dict[str, float]) -> str:
     """All of it; one line where nothing differs. `work`: seconds of the finished stages that are kept, by id."""
     if found.strongest is None and not found.derived:
-        return f"no difference. Kept: {_listed(found.kept)}"
+        return f"no difference. Kept: {_listed(_grouped(found.stages))}"
     lines = []
     for effect in Effect:
         mine = [change for change in found.changes if change.effect is effect]
@@ -33,7 +35,8 @@ def text(found: Difference, work: dict[str, float]) -> str:
             lines += [f"{name} ({len(mine)})".ljust(16) + _TITLES[effect], *_aligned([_row(change) for change in mine])]
     lines += _derived(found)
     lines += _points(found)
-    lines.append(f"Invalidates: {_listed(found.invalidated)}.   Kept: {_listed(found.kept)}.")
+    invalidated, kept = ([stage for stage in found.stages if stage.kept is keep] for keep in (False, True))
+    lines.append(f"Invalidates: {_listed(_grouped(invalidated))}.   Kept: {_listed(_grouped(kept))}.")
     lines.append(_reusable(found, work))
     return "\n".join(lines)
 
@@ -99,6 +102,14 @@ def _reusable(found: Difference, work: dict[str, float]) -> str:
     kept = sum(stage.kept for stage in found.stages)
     done = f"; {len(work)} of them have results here, {clock_text(sum(work.values()))} of work" if work else ""
     return f"Reusable: {kept} of {len(found.stages)} stages{done}."
+
+
+def _grouped(stages: Sequence[StageFate]) -> list[str]:
+    """Labels; of many stages of one name, their number."""
+    by_name: dict[str, list[str]] = {}
+    for stage in stages:
+        by_name.setdefault(stage.name, []).append(stage.label)
+    return [text for name, labels in by_name.items() for text in (labels if len(labels) <= _FEW else [f"{len(labels)} of {name}"])]
 
 
 def _listed(names: Sequence[str], limit: int = _NAMES) -> str:
