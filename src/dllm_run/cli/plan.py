@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dllm_run.specs.plan import Plan
@@ -51,7 +52,7 @@ def stage_table(found: list[StageState]) -> Table:
     shown = found if len(found) <= _MANY else sorted(found, key=lambda item: item.status == "done")[:_MANY]
     for item in shown:
         colour = {"done": "green", "blocked": "red"}.get(item.action, "yellow")
-        table.add_row(item.name, item.kind, f"[{colour}]{item.action}[/{colour}]", item.why, f"[dim]{item.id}[/dim]")
+        table.add_row(item.name, item.kind, f"[{colour}]{item.action}[/{colour}]", escape(item.why), f"[dim]{item.id}[/dim]")
     if len(shown) < len(found):
         table.add_row(f"… {len(found) - len(shown)} more", "", "", "", "")
     return table

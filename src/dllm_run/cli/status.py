@@ -15,6 +15,8 @@ def status_of(entry: Entry) -> str:
         return "pending"
     last = attempts[-1].status()
     state = str(last.get("state", "pending"))
+    if state == "done":
+        return "pending"  # the result was taken away
     if state == "running" and last.get("host") == platform.node() and not _alive(int(last.get("pid", 0))):
         return "interrupted"
     return state

@@ -118,7 +118,8 @@ class Why:
         state, last = self.status(stage_id), attempts[-1].status()
         message = f": {_line(last['message'])}" if state == "failed" and last.get("message") else ""
         many = f" (attempt {len(attempts)})" if len(attempts) > 1 else ""
-        text = {"failed": f"the last attempt failed{message}", "running": "is running", "pending": "was begun"}.get(state, f"was {state}")
+        begun = "the result is gone" if last.get("state") == "done" else "was begun"
+        text = {"failed": f"the last attempt failed{message}", "running": "is running", "pending": begun}.get(state, f"was {state}")
         return (Reason(what="failed" if state == "failed" else "new", text=text + many),)
 
     def _blocking_inputs(self, stage_id: str) -> list[Reason]:
