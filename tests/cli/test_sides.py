@@ -132,6 +132,16 @@ def test_a_point_of_a_sweep_equals_the_spec_with_its_values(folder: Folder) -> N
     assert folder.said("diff", "sweep.yaml/steps=16", "spec.yaml")[1].startswith("no difference")
 
 
+def test_of_a_point_only_what_it_reads_counts(folder: Folder) -> None:
+    folder.write("Some.\nMore.\nWords.\n", "more.txt")
+    folder.write(SPEC + 'sweep: {grid: {data.docs.sources: [["./docs.txt"], ["./more.txt"]]}}\n')
+    folder.run()
+    folder.write("Other.\nMore.\nWords.\n", "more.txt")
+    for name, code in (("docs", 0), ("more", 4)):
+        point = f'sources=["./{name}.txt"]'
+        assert folder.said("diff", f"small/{point}", f"spec.yaml/{point}")[0] == code
+
+
 def test_an_unknown_point_is_answered_with_the_nearest(folder: Folder) -> None:
     folder.write(SPEC + SWEEP)
     code, said = folder.said("diff", "spec.yaml/steps=61", "spec.yaml")

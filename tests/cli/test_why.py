@@ -113,6 +113,21 @@ def test_a_word_with_a_new_meaning_is_a_reason_that_cannot_be_reverted(folder: F
     assert found["hit"] is None
 
 
+def test_nothing_is_promised_of_a_stage_that_this_version_would_identify_otherwise(folder: Folder) -> None:
+    plan = folder.run(done=ALL)
+    (train,) = (point.stages["train"] for point in plan.points.values())
+    older = "0" * 16
+    file = folder.runs.run(plan.name, plan.run_id) / "plan.json"
+    document = json.loads(file.read_text().replace(train, older))
+    # As a version wrote it that did not know this field yet.
+    del document["stages"][older]["body"]["optimizer"]["weight_decay"]
+    write_atomic(file.parents[1] / "00000000" / "plan.json", json.dumps(document))
+    (file.parents[2] / "store" / train).rename(file.parents[2] / "store" / older)
+    file.unlink()
+    found = explained(folder, "train", RATE)
+    assert texts(found) == ["optimizer.learning_rate 2e-05 -> 1e-05"] and found["hit"] is None
+
+
 # --- which earlier stage
 
 
@@ -299,6 +314,8 @@ def test_an_unknown_stage_is_exit_5_with_the_nearest(folder: Folder, stage: str,
 def test_work_to_do_is_exit_4_only_if_it_is_asked_for(folder: Folder) -> None:
     assert folder.said("plan", "spec.yaml")[0] == 0
     assert folder.said("plan", "spec.yaml", "--detailed-exit-code")[0] == 4
+    folder.run(done=("train.data", "train", "bound"), failed={"look": "burst"})
+    assert folder.said("plan", "spec.yaml", "--detailed-exit-code")[0] == 4
     folder.run(done=ALL)
     assert folder.said("plan", "spec.yaml", "--detailed-exit-code")[0] == 0
 
@@ -325,7 +342,9 @@ def test_a_long_table_reads_each_earlier_plan_once(folder: Folder, monkeypatch: 
     read_json = history.read_json
     monkeypatch.setattr(history, "read_json", counting)
     assert table(folder)["look"][0] == "done" and read == []
-    assert table(folder, "stages.look.sampler.steps=16")["look"] == ("run", "sampler.steps 32 -> 16")
+    said = first_json(folder.said("plan", "spec.yaml", "--json", "-s", "stages.look.sampler.steps=16")[1])
+    # Each point against itself, although only a few stages of an earlier run are compared.
+    assert [stage["why"] for stage in said["stages"] if stage["name"] == "look"] == ["sampler.steps 32 -> 16"] * 40
     assert len(read) == 2
 
 

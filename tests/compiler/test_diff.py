@@ -12,6 +12,7 @@ from dllm_run.compiler.diff import Difference
 from dllm_run.compiler.diff import diff as diff_of_sides
 from dllm_run.compiler.side import side_of
 from dllm_run.specs.effect import Effect
+from dllm_run.specs.vocabulary.training import Training
 
 Compile = Callable[..., Compiled]
 
@@ -251,6 +252,18 @@ def test_a_word_that_came_to_mean_something_else_is_a_change(before: str, compil
     assert found.strongest is Effect.RESULT
 
 
+def test_a_default_that_was_another_is_no_change_of_the_user_and_still_counts(before: str, compiling: Compile) -> None:
+    new = side_of(compiling(before))
+    (train,) = (point.stages["train"] for point in new.plan.points.values())
+    stage = new.plan.stages[train]
+    assert isinstance(stage.body, Training)
+    body = replace(stage.body, optimizer=replace(stage.body.optimizer, beta2=0.99))
+    old = replace(new, plan=replace(new.plan, stages={**new.plan.stages, train: replace(stage, body=body)}))
+    found = diff_of_sides(old, new)
+    assert found.changes == () and derived(found) == {"train optimizer.beta2": (0.99, 0.999)}
+    assert found.strongest is Effect.RESULT and "optimizer.beta2  0.99 -> 0.999" in text(found)
+
+
 # --- points
 
 
@@ -268,6 +281,13 @@ def test_points_are_told_by_name_and_shared_stages_counted_once(
     assert len(found.stages) == 3 + 4
     assert set(found.invalidated) == {"bound", "steps=64,temperature=0.5/look", "steps=64,temperature=1/look"}
     golden("diff/sweep.txt", text(found) + "\n")
+
+
+def test_points_of_other_ids_are_compared_by_name(before: str, compiling: Compile) -> None:
+    old = side_of(compiling(before + SWEEP))
+    points = {point_id[::-1]: point for point_id, point in old.plan.points.items()}
+    found = diff_of_sides(old, replace(old, plan=replace(old.plan, points=points)))
+    assert found.changes == () and len(found.points.kept) == 4 and found.points.added == found.points.removed == ()
 
 
 def test_a_value_that_every_point_replaces_is_no_difference(before: str, compiling: Compile) -> None:

@@ -15,7 +15,7 @@ VERBS = {
     "validate": "check a spec; every error at once",
     "plan": "what would run, what is done, and why",
     "compile": "write plan and launch scripts, byte-identical everywhere",
-    "diff": "what changed between two specs, and what must run again",
+    "diff": "what changed between two specs, revisions, runs or points, and what must run again",
     "run": "run a spec here; `dllm-run SPEC` for short",
     "show": "results of a run, or of what a spec has run",
     "schema": "the language, as JSON Schema for editors",
@@ -26,7 +26,8 @@ SPEC is a YAML file or recipe:NAME (recipe:sudoku, recipe:quickstart). Try:
 
   dllm-run recipe:sudoku                            a first model in two minutes, on a CPU
   dllm-run recipe:quickstart -s stages.train.duration="100 steps"
-  dllm-run diff old.yaml new.yaml
+  dllm-run diff HEAD~1:spec.yaml spec.yaml          what changed, and which results stand
+  dllm-run plan spec.yaml --explain train           why a stage runs, down to the field
 
 exit codes: 0 done, 1 a stage failed, 2 usage, 3 spec invalid, 4 differs in a result field,
             5 not found, 6 environment or lock, 130 interrupted
