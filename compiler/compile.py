@@ -71,6 +71,11 @@ class Compiled:
                 found[".".join(map(str, path))] = f"{node.mark.file}:{node.mark.line}"
         return found
 
+    def origins(self) -> dict[str, str]:
+        """Path of every leaf that was copied or handed down, to the path where it was written."""
+        paths = {path: written(self.tree, tuple(path.split("."))) for path in self.sources()}
+        return {path: ".".join(home) for path, home in paths.items() if ".".join(home) != path}
+
 
 def compile_spec(source: Source, lock: Lock, check_scripts: CheckScripts | None = None) -> Compiled:
     """Compile a spec. Raises SpecError with every diagnostic that was found. `check_scripts` finds what is wrong with job scripts."""

@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dllm_run.specs.canonical import canonical
-from dllm_run.specs.inventory import Inventory
-from dllm_run.specs.parts import Path
+from dllm_run.specs.effect import Effect
+from dllm_run.specs.inventory import Inventories, Inventory
+from dllm_run.specs.leaves import Path, leaves
+from dllm_run.specs.parts import replaced
 from dllm_run.specs.plan import InputRecord
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.texts import Texts
@@ -18,7 +20,7 @@ RecordOf = Callable[[str, str], InputRecord]
 
 def own_text(body: Stage, inventory: Inventory, record_of: RecordOf, texts: Texts) -> str:
     """What a stage computes by itself: its result leaves, the content of its inputs and the versions of its words."""
-    contents = {path: _content(record_of(text, what), what) for path, text, what in inventory.inputs}
+    contents = {path: content(record_of(text, what), what) for path, text, what in inventory.inputs}
     return f"{texts.results(body, contents)}{canonical(dict(inventory.words))}"
 
 
@@ -28,7 +30,28 @@ def stage_id(own: str, edges: Mapping[Path, Reference]) -> str:
     return hashlib.sha256("\n".join([own, *read]).encode()).hexdigest()[:16]
 
 
-def _content(record: InputRecord, what: str) -> Any:
+def planned_id(body: Stage, record_of: RecordOf) -> str:
+    """The id of a stage as a plan has it, its references ids already."""
+    inventory = Inventories().of(body)
+    edges = {edge.path: edge.reference for edge in inventory.edges}
+    bare = replaced(body, {path: Reference("", edge.output) for path, edge in edges.items()})
+    return stage_id(own_text(bare, inventory, record_of, Texts()), edges)
+
+
+def located(body: Stage) -> dict[Path, tuple[str, str]]:
+    """Paths of the texts that name inputs, with the text and what it locates."""
+    return {item.path: (item.text, item.what) for item in Inventories().of(body).inputs}
+
+
+def counted(body: Stage, record_of: RecordOf) -> dict[Path, Any]:
+    """What counts of a stage: its result leaves (references are ids by now), inputs by their content."""
+    inputs = located(body)
+    found = {path: value for path, value, effect in leaves(body) if effect is Effect.RESULT}
+    return {path: content(record_of(*inputs[path]), inputs[path][1]) if path in inputs else value for path, value in found.items()}
+
+
+def content(record: InputRecord, what: str) -> Any:
+    """What counts of an input."""
     if not record.resolved:
         return {"unresolved": record.locator, "revision": record.revision}
     if what == "model":

@@ -80,15 +80,20 @@ def read_lock(path: Path) -> dict[str, InputRecord]:
         text = path.read_bytes()
     except OSError:
         return {}
+    return parse_lock(text, path.name)
+
+
+def parse_lock(text: bytes, name: str) -> dict[str, InputRecord]:
+    """The records of the text of a lock file. Raises EnvironmentProblem for a broken one, called `name`."""
     try:
         data = json.loads(text)
         if data["schema"] != SCHEMA:
             raise EnvironmentProblem(
-                f"{path.name} has schema {data['schema']!r}, this version reads {SCHEMA}: `dllm-run lock --update` rewrites it"
+                f"{name} has schema {data['schema']!r}, this version reads {SCHEMA}: `dllm-run lock --update` rewrites it"
             )
         return {locator: InputRecord.from_json(item) for locator, item in data["inputs"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise EnvironmentProblem(f"{path.name} is not a lock file: delete it, or `dllm-run lock --update` to rewrite it") from None
+        raise EnvironmentProblem(f"{name} is not a lock file: delete it, or `dllm-run lock --update` to rewrite it") from None
 
 
 def lock_text(records: Iterable[InputRecord]) -> str:

@@ -13,18 +13,15 @@ from typing import Any
 import pytest
 
 from dllm_run.compiler.compile import Compiled
-from dllm_run.compiler.identity import own_text, stage_id
+from dllm_run.compiler.identity import planned_id
 from dllm_run.compiler.lock import Lock
 from dllm_run.specs.canonical import pretty
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import Leaf, fields_of
-from dllm_run.specs.inventory import Inventories
 from dllm_run.specs.leaves import leaves
-from dllm_run.specs.parts import replaced
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.quantity import Quantity
 from dllm_run.specs.reference import Reference
-from dllm_run.specs.texts import Texts
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.word import Word, is_family, members
 
@@ -184,23 +181,17 @@ def effects_of(body: Stage) -> dict[tuple[str, ...], Effect]:
     return {path: effect for path, _, effect in leaves(body)}
 
 
-def fresh_id(body: Stage, lock: Lock) -> str:
-    inventory = Inventories().of(body)
-    edges = {edge.path: edge.reference for edge in inventory.edges}
-    return stage_id(own_text(replaced(body, dict.fromkeys(edges, Reference(""))), inventory, lock.record, Texts()), edges)
-
-
 def test_every_leaf_keeps_the_promise_of_its_effect(complete: str, compiling: Compile, tmp_path: Path) -> None:
     lock = Lock(tmp_path)
     tried: dict[Effect, set[str]] = {effect: set() for effect in Effect}
     broken = []
     for body in all_bodies(compiling(complete)):
-        before, effects = fresh_id(body, lock), effects_of(body)
+        before, effects = planned_id(body, lock.record), effects_of(body)
         for path, mutant in mutations(body):
             # A container that was null has leaves of its own once it is given; its effect is what counts.
             effect = effects.get(path) or next(found for below, found in effects.items() if below[: len(path)] == path)
             tried[effect].add(f"{body.word}.{'.'.join(path)}")
-            if (fresh_id(mutant, lock) != before) != (effect is Effect.RESULT):
+            if (planned_id(mutant, lock.record) != before) != (effect is Effect.RESULT):
                 broken.append((body.word, path, effect))
     assert broken == []
     assert {effect.value: len(names) > 20 for effect, names in tried.items()} == {"result": True, "numerics": True, "none": True}

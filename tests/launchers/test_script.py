@@ -11,6 +11,7 @@ import pytest
 from dllm_run.compiler.compile import Compiled, Source, compile_spec
 from dllm_run.compiler.diff import diff
 from dllm_run.compiler.lock import Lock
+from dllm_run.compiler.side import side_of
 from dllm_run.launchers import slurm
 from dllm_run.launchers.script import fill_script, script_problems
 from dllm_run.specs.effect import Effect
@@ -68,9 +69,9 @@ def test_a_template_is_an_input_by_content_and_changes_no_stage(spec: Callable[.
     assert before.plan.inputs["./own.sbatch.j2"].files.keys() == {"own.sbatch.j2"}
     assert list(after.plan.stages) == list(before.plan.stages) == list(compiling(spec(OWN, "slurm")).plan.stages)
     assert after.plan.run_id != before.plan.run_id
-    changes = {change.path: change.effect for change in diff(before, after).changes}
+    changes = {change.path: change.effect for change in diff(side_of(before), side_of(after)).changes}
     assert changes == {"inputs[./own.sbatch.j2]": Effect.NUMERICS}
-    assert not diff(before, after).invalidated
+    assert not diff(side_of(before), side_of(after)).invalidated
 
 
 def test_a_template_that_is_not_the_locked_one_is_not_compiled(spec: Callable[..., str], compiling: Compile, tmp_path: Path) -> None:

@@ -15,6 +15,10 @@ class Sampler(Word):
         """Whether two seeds can give two results."""
         return True
 
+    def forward_passes(self, tokens: int | None) -> int | None:
+        """Forward passes that one sample of so many new tokens takes, where the fields alone decide it."""
+        return None
+
     def problems_for(self, tokens: int) -> Iterator[Problem]:
         """What does not work out when `tokens` tokens are generated; paths are the sampler's own."""
         yield from ()

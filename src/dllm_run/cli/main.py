@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from dllm_run import __version__
+from dllm_run.cli.forms import DIFF
 from dllm_run.specs.errors import DllmError, SpecError
 
 VERBS = {
@@ -16,7 +17,7 @@ VERBS = {
     "explain": "what an error code, a field or a word means, and who set a value",
     "plan": "what would run, what is done, and why",
     "compile": "write plan and launch scripts, byte-identical everywhere",
-    "diff": "what changed between two specs, and what must run again",
+    "diff": "what changed between two specs, revisions, runs or points, and what must run again",
     "run": "run a spec here; `dllm-run SPEC` for short",
     "show": "results of a run, or of what a spec has run",
     "schema": "the language, as JSON Schema for editors or as a page to read",
@@ -27,7 +28,8 @@ SPEC is a YAML file or recipe:NAME (recipe:sudoku, recipe:quickstart). Try:
 
   dllm-run recipe:sudoku                            a first model in two minutes, on a CPU
   dllm-run recipe:quickstart -s stages.train.duration="100 steps"
-  dllm-run diff old.yaml new.yaml
+  dllm-run diff HEAD~1:spec.yaml spec.yaml          what changed, and which results stand
+  dllm-run plan spec.yaml --explain train           why a stage runs, down to the field
 
 exit codes: 0 done, 1 a stage failed, 2 usage, 3 spec invalid, 4 differs in a result field,
             5 not found, 6 environment or lock, 130 interrupted
@@ -81,9 +83,12 @@ def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
         verb.add_argument("specs", nargs="+", metavar="SPEC", help="file or recipe:NAME")
         _set(verb)
     elif name == "diff":
-        verb.add_argument("old", metavar="OLD", help="file or recipe:NAME")
-        verb.add_argument("new", metavar="NEW", help="file or recipe:NAME")
+        verb.epilog, verb.formatter_class = DIFF, argparse.RawDescriptionHelpFormatter
+        verb.add_argument("old", metavar="OLD", help="spec, REV:PATH, compiled tree or run, and /POINT of it")
+        verb.add_argument("new", metavar="NEW", help="the same")
+        verb.add_argument("--strict", action="store_true", help="exit 4 also if only numerics differ")
         _set(verb)
+        _runs(verb)
     elif name == "show":
         verb.add_argument("run", nargs="?", metavar="RUN", help="run id, name, folder, SPEC or recipe:NAME (default: the last run)")
         _set(verb)
@@ -103,6 +108,9 @@ def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
         _set(verb)
     if name in ("plan", "run"):
         _runs(verb)
+    if name == "plan":
+        verb.add_argument("--explain", metavar="STAGE", help="why one stage runs, down to the field: its name, POINT/STAGE, or its id")
+        verb.add_argument("--detailed-exit-code", action="store_true", help="exit 4 if there is work to do")
     if name == "run":
         verb.add_argument("-q", "--quiet", action="store_true", help="no progress and no canvases, results only")
     if name == "compile":

@@ -1,12 +1,12 @@
-"""What the store knows of the stages of a plan: done, to continue, failed, running, and why."""
+"""What the store knows of the stages of a plan: done, to continue, failed, running, blocked, and why."""
 
-import os
-import platform
 from dataclasses import dataclass
 from typing import Any
 
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Entry, Runs
+
+from .why import Drift, Why, names_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,62 +19,46 @@ class StageState:
     status: str
     """`done`, `running`, `interrupted`, `failed` or `pending`."""
     action: str
-    """What a run would do: `done`, `run`, or `resume @step`."""
-    why: str
+    """What a run would do: `done`, `run`, `resume @step`, or `blocked`."""
     results: dict[str, Any] | None
+    explained: Why
+
+    @property
+    def why(self) -> str:
+        """The first reason in a few words; looked up when it is asked for, since a long table shows few of its stages."""
+        if self.status == "done":
+            return "same id, result in the store"
+        found = self.explained.reasons(self.id)
+        more = f", +{len(found) - 1} more" if len(found) > 1 else ""
+        return found[0].text + more
 
 
-def states(plan: Plan, runs: Runs) -> list[StageState]:
-    """Every stage of a plan, in the order of execution."""
-    found: dict[str, StageState] = {}
+def states(plan: Plan, runs: Runs, drift: Drift = lambda record: None) -> list[StageState]:
+    """Every stage of a plan, in the order of execution. `drift` says how an input differs from the lock."""
+    names = names_of(plan)
+    why = Why(plan, runs, names, drift)
+    found = []
     for stage_id, stage in plan.stages.items():
         entry = runs.entry(stage_id)
-        waiting = [found[need.stage].name for need in stage.needs if found[need.stage].status != "done"]
-        status = _status(entry)
-        action, why = _action(entry, status, waiting)
-        found[stage_id] = StageState(
-            id=stage_id,
-            name=plan.name_of(stage_id),
-            kind=stage.body.word,
-            status=status,
-            action=action,
-            why=why,
-            results=entry.results() if entry.done else None,
+        status = why.status(stage_id)
+        found.append(
+            StageState(
+                id=stage_id,
+                name=names[stage_id],
+                kind=stage.body.word,
+                status=status,
+                action=_action(entry, status, blocked=bool(why.blocks(stage_id))),
+                results=entry.results() if entry.done else None,
+                explained=why,
+            )
         )
-    return list(found.values())
+    return found
 
 
-def _status(entry: Entry) -> str:
-    if entry.done:
-        return "done"
-    attempts = entry.attempts()
-    if not attempts:
-        return "pending"
-    last = attempts[-1].status()
-    state = str(last.get("state", "pending"))
-    if state == "running" and last.get("host") == platform.node() and not _alive(int(last.get("pid", 0))):
-        return "interrupted"
-    return state
-
-
-def _action(entry: Entry, status: str, waiting: list[str]) -> tuple[str, str]:
+def _action(entry: Entry, status: str, *, blocked: bool) -> str:
     if status == "done":
-        return "done", "same id, result in the store"
+        return "done"
+    if blocked:
+        return "blocked"
     checkpoints = entry.complete_checkpoints()
-    if checkpoints:
-        return f"resume @{checkpoints[-1][0]}", f"{status} after {len(entry.attempts())} attempts" if status != "pending" else ""
-    if waiting:
-        return "run", f"needs {', '.join(waiting)}"
-    return "run", {"pending": "no result yet", "failed": "the last attempt failed"}.get(status, f"the last attempt is {status}")
-
-
-def _alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return f"resume @{checkpoints[-1][0]}" if checkpoints else "run"

@@ -34,6 +34,7 @@ def tree(named: Named, compiled: Compiled) -> dict[str, bytes]:
         README: fill(README, about),
         "resolved.json": pretty(encode(compiled.spec)),
         "sources.json": pretty({path: _from_spec(place, named.source.file) for path, place in compiled.sources().items()}),
+        "origins.json": pretty(compiled.origins()),
         "lock.json": lock_text(plan.inputs.values()),
         "plan.json": pretty(plan.to_json()),
         **{f"artefacts/{name}": text for name, text in {**scripts, **stage_files(plan)}.items()},
