@@ -14,6 +14,7 @@ from .expand import expand, expand_at
 from .identity import inputs_of
 from .lock import Lock
 from .lower import Lowering, edge_problems
+from .misfits import misfits
 from .node import Node
 from .origin import into_reference, told_once, written
 from .overlay import assign
@@ -128,14 +129,13 @@ def _compile_point(point: PointTree, lock: Lock, errors: dict[Diagnostic, None],
     tree = expand(point.root, Spec)
     root, problems = resolve(tree)
     root = distribute(expand(root, Spec))
-    if problems:
-        misfits = (item for item in schema_diagnostics(root) if not _reference(item))
-        errors.update(dict.fromkeys([*problems, *told_once(misfits, tree)]))
-        return None
     try:
-        spec = typed(root)
+        spec = None if problems else typed(root)
     except SpecError as error:
-        errors.update(dict.fromkeys(told_once(error.diagnostics, tree)))
+        problems = [*error.diagnostics]
+        spec = None
+    if spec is None:
+        errors.update(dict.fromkeys(misfits(tree) or problems))
         return None
     edges = [_placed(item, path, root) for path, item in edge_problems(spec)]
     for item in told_once([*check(spec, root, lambda path: written(tree, path)), *edges], tree):
@@ -145,11 +145,6 @@ def _compile_point(point: PointTree, lock: Lock, errors: dict[Diagnostic, None],
     lowering = Lowering(spec=spec, record_of=lock.record)
     lowering.run()
     return _Done(spec, root, tree, lowering)
-
-
-def _reference(item: Diagnostic) -> bool:
-    """Whether a misfit only follows from a reference that could not be resolved."""
-    return item.mark is not None and "${" in item.mark.source[item.mark.column - 1 :][: item.mark.length]
 
 
 def _placed(item: Diagnostic, path: tuple[str, ...], root: Node) -> Diagnostic:

@@ -28,15 +28,13 @@ _ONE_LINE = r"(?!\n)"
 
 
 def typed(node: Node) -> Spec:
-    """The spec as vocabulary objects. Raises SpecError with every misfit of the whole tree."""
+    """The spec as vocabulary objects. Raises SpecError with the first misfit, as far as types alone can tell it."""
     try:
         return decode(Spec, node.plain())
     except DecodeError as error:
-        found = list(schema_diagnostics(node))
-        if not found:
-            where = ".".join(map(str, error.path))
-            found = [Diagnostic(code="E104", message=str(error), path=where, mark=node.nearest(tuple(error.path)).mark)]
-        raise SpecError(found) from None
+        where = ".".join(map(str, error.path))
+        mark = node.nearest(tuple(error.path)).mark
+        raise SpecError([Diagnostic(code="E104", message=str(error), path=where, mark=mark)]) from None
 
 
 def schema_diagnostics(node: Node) -> Iterator[Diagnostic]:
@@ -66,7 +64,7 @@ def _diagnose(root: Node, error: Any) -> Iterator[Diagnostic]:
                 yield _found("E105", f"{where or 'the spec'} needs {key!r}", node, where, _example(root, path, error, key))
         case "enum" | "const":
             choices = error.validator_value if error.validator == "enum" else [error.validator_value]
-            yield _choice(node, where, error.instance, choices)
+            yield not_a_choice(node, where, error.instance, choices)
         case "type":
             wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
             wanted = list(dict.fromkeys(wanted))
@@ -84,21 +82,24 @@ def _unknown_keys(node: Node, where: str, error: Any) -> Iterator[Diagnostic]:
     known = list(error.schema["properties"])
     assert isinstance(node.value, dict)
     for key in error.instance:
-        if key in known:
-            continue
-        child = node.value[key]
-        guess = nearest(key, [name for name in known if name not in error.instance]) or nearest(key, known)
-        label = f"did you mean {guess!r}?" if guess else f"known here: {', '.join(sorted(known))}"
-        yield Diagnostic(
-            code="E102",
-            message=f"unknown key {key!r} in {where or 'the spec'}",
-            path=f"{where}.{key}" if where else key,
-            mark=child.key_mark or child.mark,
-            label=label,
-        )
+        if key not in known:
+            guess = nearest(key, [name for name in known if name not in error.instance]) or nearest(key, known)
+            yield unknown_key(key, node.value[key], where, guess, known)
 
 
-def _choice(node: Node, where: str, value: Any, choices: Iterable[Any]) -> Diagnostic:
+def unknown_key(key: str, child: Node, where: str, guess: str | None, known: Iterable[str]) -> Diagnostic:
+    """A key that the language does not have in the map at `where`."""
+    return Diagnostic(
+        code="E102",
+        message=f"unknown key {key!r} in {where or 'the spec'}",
+        path=f"{where}.{key}" if where else key,
+        mark=child.key_mark or child.mark,
+        label=f"did you mean {guess!r}?" if guess else f"known here: {', '.join(sorted(known))}",
+    )
+
+
+def not_a_choice(node: Node, where: str, value: Any, choices: Iterable[Any]) -> Diagnostic:
+    """A value that is none of those which may stand at `where`."""
     words = [choice for choice in choices if choice is not None]
     guess = nearest(value, [word for word in words if isinstance(word, str)]) if isinstance(value, str) else None
     fix = f"{where}={guess}" if guess else None
