@@ -1,6 +1,7 @@
 """What vocabulary classes find wrong with themselves, given places in the file and a ready cure."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from dllm_run.specs.canonical import canonical
 from dllm_run.specs.errors import Diagnostic, Mark
@@ -9,6 +10,7 @@ from dllm_run.specs.problem import Problem
 from dllm_run.specs.vocabulary.spec import Spec
 
 from .node import Node, Path
+from .read import MAX_FOUND
 from .suggest import nearest
 
 
@@ -61,15 +63,15 @@ def tree_path(root: Node, path: tuple[str, ...]) -> Path:
 
 
 def unread_data(root: Node) -> Iterator[Diagnostic]:
-    """Named data sets that no stage reads."""
+    """Named data sets that no stage reads. Where stages refer to one that is not there but nearly has the name, their error says so."""
     data = root.get(("data",))
     if data is None or not isinstance(data.value, dict):
         return
     texts = [node.value for _, node in root.walk() if isinstance(node.value, str)]
-    for name, node in data.value.items():
-        if not any(text == f"${{data.{name}}}" or text.startswith(f"${{data.{name}.") for text in texts):
-            mentioned = sorted({text[7:].rstrip("}").split(".")[0] for text in texts if text.startswith("${data.")})
-            guess = nearest(name, mentioned)
+    read = {text[7:].rstrip("}").split(".")[0] for text in texts if text.startswith("${data.")}
+    for name, node in islice(((name, node) for name, node in data.value.items() if name not in read), MAX_FOUND):
+        guess = nearest(name, read)
+        if guess is None or guess in data.value:
             yield Diagnostic(
                 code="W431",
                 severity="warning",

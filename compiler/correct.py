@@ -1,7 +1,6 @@
 """Misspelt keys and words, put right: each is told once, and what only follows from it is not told at all."""
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from dllm_run.specs.errors import Diagnostic
 from dllm_run.specs.field import FieldInfo, Shape, fields_of
@@ -10,11 +9,9 @@ from dllm_run.specs.word import Word, is_family, members
 
 from .expand import expand
 from .node import Node, Path
+from .read import MAX_FOUND
 from .suggest import nearest
 from .validate import not_a_choice, unknown_key
-
-MAX_FOUND: Final = 100
-"""Mistakes after which nobody reads on."""
 
 
 @dataclass(slots=True)

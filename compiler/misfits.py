@@ -9,12 +9,13 @@ from dllm_run.specs.errors import Diagnostic
 from dllm_run.specs.vocabulary.spec import Spec
 
 from .check import check, mark_of
-from .correct import MAX_FOUND, Corrected, correct
+from .correct import Corrected, correct
 from .distribute import distribute
 from .expand import expand
 from .lower import edge_problems
 from .node import Node
 from .origin import told_once, written
+from .read import MAX_FOUND
 from .references import resolve
 from .validate import schema_diagnostics
 

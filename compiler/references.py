@@ -7,8 +7,8 @@ from dllm_run.specs.reference import Reference
 
 from .check import tree_path
 from .node import Node, Path
-from .read import MAX_DEPTH, MAX_NODES
-from .suggest import nearest
+from .read import MAX_DEPTH, MAX_FOUND, MAX_NODES
+from .suggest import listed, nearest
 
 _WHOLE = re.compile(r"^\$\{([^${}]+)\}$")
 
@@ -85,7 +85,7 @@ class _Resolver:
                 guess = nearest(str(parts[length]), choices)
                 inside = ".".join(map(str, parts[:length])) or "the spec"
                 better = (*parts[:length], guess or "", *parts[length + 1 :])
-                label = f"known here: {', '.join(choices)}" if choices else ""
+                label = f"known here: {listed(choices)}" if choices else ""
                 if guess and self.root.get(better) is not None:
                     label = f"did you mean ${{{'.'.join(map(str, better))}}}?"
                 self._problem(
@@ -98,7 +98,8 @@ class _Resolver:
                 return
 
     def _problem(self, code: str, message: str, node: Node, where: str, label: str = "") -> None:
-        self.found.append(Diagnostic(code=code, message=message, path=where, mark=node.mark, label=label))
+        if len(self.found) < MAX_FOUND:
+            self.found.append(Diagnostic(code=code, message=message, path=where, mark=node.mark, label=label))
 
 
 def _too_much(code: str, message: str, node: Node, path: Path) -> SpecError:

@@ -33,11 +33,19 @@ FOREIGN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _CUTOFF = 0.6
 _PREFIX = 3
 """Letters from which the beginning of a word counts as that word."""
+_LONGEST = 80
+"""Letters of what can be a typo; likeness takes the square of it."""
+_MOST = 1000
+"""Choices that are compared one by one."""
+_LISTED = 40
+"""Choices that a reader looks through."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that `word` most likely meant, or None. The order of the choices has no part in it."""
-    known = sorted(set(choices))
+    if len(word) > _LONGEST:
+        return None
+    known = sorted(choice for choice in set(choices) if len(choice) <= _LONGEST)
     plain = _plain(word)
     same = [choice for choice in known if _letters(choice) == _letters(word)]
     foreign = [choice for choice in FOREIGN.get(plain, ()) if choice in known]
@@ -47,8 +55,17 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
         return [*same, *foreign, *swapped][0]
     if len(begun) == 1:
         return begun[0]
+    if len(known) > _MOST:
+        return None
     close = [(-score, choice) for choice in known if (score := _likeness(plain, _plain(choice))) >= _CUTOFF]
     return min(close)[1] if close else None
+
+
+def listed(choices: Iterable[str]) -> str:
+    """Names for a reader who shall choose one, as many as anybody reads."""
+    known = list(choices)
+    more = f", … ({len(known) - _LISTED} more)" if len(known) > _LISTED else ""
+    return ", ".join(name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…" for name in known[:_LISTED]) + more
 
 
 def _plain(word: str) -> str:
@@ -61,12 +78,17 @@ def _letters(word: str) -> str:
 
 def _is_swap(left: str, right: str) -> bool:
     """Whether two neighbouring letters changed places: short words fall below the cutoff for it."""
-    differ = [index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b]
-    if len(left) != len(right) or len(differ) != 2 or differ[1] != differ[0] + 1:
+    if len(left) != len(right):
+        return False
+    differ = [index for index, (a, b) in enumerate(zip(left, right, strict=True)) if a != b]
+    if len(differ) != 2 or differ[1] != differ[0] + 1:
         return False
     first, second = differ
     return left[first] == right[second] and left[second] == right[first]
 
 
 def _likeness(left: str, right: str) -> float:
-    return max(SequenceMatcher(None, left, right).ratio(), SequenceMatcher(None, right, left).ratio())
+    matcher = SequenceMatcher(None, left, right)
+    if min(matcher.real_quick_ratio(), matcher.quick_ratio()) < _CUTOFF:
+        return 0.0
+    return max(matcher.ratio(), SequenceMatcher(None, right, left).ratio())

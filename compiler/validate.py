@@ -1,6 +1,7 @@
 """A resolved tree against its schema: every misfit as a diagnostic with its place and the nearest legal value."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from dllm_run.specs.vocabulary.spec import Spec
 
 from .node import Node, Path
 from .schema import resolved_schema
-from .suggest import nearest
+from .suggest import listed, nearest
 
 _NAMES = {
     "string": "a text",
@@ -21,8 +22,12 @@ _NAMES = {
     "array": "a list",
     "null": "null",
 }
+_SHOWN = 100
+"""Characters of a text that a message repeats."""
 _AMOUNT = "[kKMBT]"
 """In the pattern of every amount with a unit, and in no other."""
+_UNITS = ("steps", "epochs", "tokens", "rows")
+_AMOUNT_TEXT = re.compile(r"\s*(\d+(?:\.\d+)?(?:\s*[kKMBT](?=\s))?)\s*([A-Za-z]+)\s*")
 _ONE_LINE = r"(?!\n)"
 """Patterns end in it, since Python's `$` also matches before a last newline. It would tell the reader of an error nothing."""
 
@@ -73,7 +78,7 @@ def _diagnose(root: Node, error: Any) -> Iterator[Diagnostic]:
             label = _meaning(pattern) if _AMOUNT in pattern else f"expected {names}"
             yield _found("E104", f"{where} must be {names}, not {_shown(error.instance)}", node, where, label)
         case "pattern":
-            yield _found("E103", f"{error.instance!r} is not right for {where}", node, where, _form(error))
+            yield _ill_formed(node, where, error)
         case _:
             yield _found("E106", f"{where}: {error.message}", node, where, _bound(error))
 
@@ -94,7 +99,7 @@ def unknown_key(key: str, child: Node, where: str, guess: str | None, known: Ite
         message=f"unknown key {key!r} in {where or 'the spec'}",
         path=f"{where}.{key}" if where else key,
         mark=child.key_mark or child.mark,
-        label=f"did you mean {guess!r}?" if guess else f"known here: {', '.join(sorted(known))}",
+        label=f"did you mean {guess!r}?" if guess else f"known here: {listed(sorted(known))}",
     )
 
 
@@ -104,11 +109,29 @@ def not_a_choice(node: Node, where: str, value: Any, choices: Iterable[Any]) -> 
     guess = nearest(value, [word for word in words if isinstance(word, str)]) if isinstance(value, str) else None
     fix = f"{where}={guess}" if guess else None
     label = f"did you mean {guess!r}?" if guess else ""
-    listed = ", ".join(map(str, words))
-    message = f"{_shown(value)} is not one of: {listed}"
+    legal = ", ".join(map(str, words))
+    message = f"{_shown(value)} is not one of: {legal}"
     if len(words) == 1 and not isinstance(words[0], str):
-        message = f"{where} must be {listed}, not {_shown(value)}"
+        message = f"{where} must be {legal}, not {_shown(value)}"
     return Diagnostic(code="E103", message=message, path=where, mark=node.mark, label=label, fix=fix)
+
+
+def _ill_formed(node: Node, where: str, error: Any) -> Diagnostic:
+    """A text that has not the form of its field; where the unit of an amount is misspelt, with the amount that was meant."""
+    text, pattern = error.instance, error.schema["pattern"]
+    meant = _amount(text, [unit for unit in _UNITS if unit in pattern]) if _AMOUNT in pattern else None
+    label = _form(error) if meant is None else f"did you mean `{meant}`?"
+    fix = None if meant is None else f"{where}={meant}"
+    message = f"{_shown(text)} is not right for {where}"
+    return Diagnostic(code="E103", message=message, path=where, mark=node.mark, label=label, fix=fix)
+
+
+def _amount(text: str, units: list[str]) -> str | None:
+    match = _AMOUNT_TEXT.fullmatch(text)
+    guess = nearest(match[2], units) if match is not None else None
+    if match is None or guess is None or (match[2][0] in _AMOUNT and nearest(match[2][1:], units)):  # `2 Btokens` has lost a space
+        return None
+    return f"{match[1]} {guess}"
 
 
 def _form(error: Any) -> str:
@@ -123,25 +146,39 @@ def _form(error: Any) -> str:
 
 def _meaning(pattern: str) -> str:
     if _AMOUNT in pattern:
-        units = [name for name in ("steps", "epochs", "tokens", "rows") if name in pattern]
-        return "expected a number and a unit: " + ", ".join(f"`3 {unit}`" for unit in units)
+        return "expected a number and a unit: " + ", ".join(f"`3 {unit}`" for unit in _UNITS if unit in pattern)
     if "stages" in pattern:
         return "expected ${stages.NAME} or a map"
     return f"expected text that matches {pattern}"
 
 
 def _example(root: Node, path: Path, error: Any, key: str) -> str:
-    """What a missing key would say. A stage without kind is most likely the misspelt name of one that has it."""
+    """What a missing key would say; the right name where a map most likely lacks it since its own name is misspelt."""
     field = error.schema.get("properties", {}).get(key, {})
-    if "enum" in field:
-        stages = root.get(path[:1])
-        others = list(stages.value) if key == "kind" and stages is not None and isinstance(stages.value, dict) else []
-        known = [name for name in others if root.get((*path[:1], name, key)) is not None]
-        guess = nearest(str(path[-1]), known) if known else None
-        if len(field["enum"]) == 1:
-            return f"{key}: {field['enum'][0]}"
-        return f"did you mean stages.{guess}?" if guess else f"one of: {', '.join(map(str, field['enum']))}"
+    enum = field.get("enum", [])
+    if len(enum) == 1:
+        return f"{key}: {enum[0]}"
+    guess = _namesake(root, path, key) if enum or _by_path(root, path) else None
+    if guess is not None:
+        return f"did you mean {guess}?"
+    if enum:
+        return f"one of: {', '.join(map(str, enum))}"
     return f"{key}: {field['description']}" if "description" in field else ""
+
+
+def _namesake(root: Node, path: Path, key: str) -> str | None:
+    """The stage or data set that has the key and nearly the name."""
+    others = root.get(path[:1]) if len(path) == 2 else None
+    named = others.value if others is not None and isinstance(others.value, dict) else {}
+    guess = nearest(str(path[-1]), [name for name in named if root.get((*path[:1], name, key)) is not None]) if named else None
+    return f"{path[0]}.{guess}" if guess else None
+
+
+def _by_path(root: Node, path: Path) -> bool:
+    """Whether a map exists only since a flag or a sweep sets something inside it."""
+    node = root.get(path)
+    inside = node.value.values() if node is not None and isinstance(node.value, dict) else ()
+    return node is not None and any(child.key_mark == node.key_mark for child in inside)
 
 
 def _bound(error: Any) -> str:
@@ -152,6 +189,8 @@ def _bound(error: Any) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return "a map" if isinstance(value, dict) else "a list"
+    if isinstance(value, str) and len(value) > _SHOWN:
+        return f"{value[:_SHOWN]!r}…"
     return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
