@@ -1,6 +1,7 @@
 """Misspelt keys and words, put right: each is told once, and what only follows from it is not told at all."""
 
 from dataclasses import dataclass, field
+from itertools import islice
 
 from dllm_run.specs.errors import Diagnostic
 from dllm_run.specs.field import FieldInfo, Shape, fields_of
@@ -10,7 +11,7 @@ from dllm_run.specs.word import Word, is_family, members
 from .expand import expand
 from .node import Node, Path
 from .read import MAX_FOUND
-from .suggest import nearest
+from .suggest import nearest, nearest_free
 from .validate import not_a_choice, unknown_key
 
 
@@ -67,19 +68,19 @@ def _without_word(done: Corrected, node: Node, cls: type[Word], path: Path) -> N
     """A map that does not say its word: under a misspelt key, or it is handed down from the top of the spec."""
     assert isinstance(node.value, dict)
     known, words = _keys(cls), members(cls)
-    for key, child in node.value.items():
+    for key, child in islice(node.value.items(), MAX_FOUND):
         word = words.get(child.value) if isinstance(child.value, str) else None
         named = word is not None and key not in [info.key for info in fields_of(word)]
         if named or (key not in known and nearest(key, [*known, cls.tag]) == cls.tag):
             return _renamed(done, node, {key: cls.tag}, [*known, cls.tag], path)
-    return _renamed(done, node, _guesses(node, [*known, cls.tag]), [*known, cls.tag], path)
+    return _renamed(done, node, _guesses(done, node, [*known, cls.tag]), [*known, cls.tag], path)
 
 
 def _fields(done: Corrected, node: Node, cls: type, path: Path, tags: tuple[str, ...] = ()) -> Node:
     assert isinstance(node.value, dict)
     infos: dict[str, FieldInfo] = {info.key: info for info in fields_of(cls)}
     known = [*infos, *tags]
-    new = _renamed(done, node, _guesses(node, known), known, path)
+    new = _renamed(done, node, _guesses(done, node, known), known, path)
     assert isinstance(new.value, dict)
     value = {key: _value(done, child, infos[key].shape, (*path, key)) if key in infos else child for key, child in new.value.items()}
     return Node(value, node.mark, node.key_mark)
@@ -98,31 +99,31 @@ def _value(done: Corrected, node: Node, shape: Shape, path: Path) -> Node:
     return node
 
 
-def _guesses(node: Node, known: list[str]) -> dict[str, str | None]:
-    """The unknown keys of a map, with those of the known keys that they most likely mean and that do not stand there yet."""
+def _guesses(done: Corrected, node: Node, known: list[str]) -> dict[str, str | None]:
+    """The unknown keys of a map, with those of the known keys that they most likely mean."""
     assert isinstance(node.value, dict)
+    taken = set(node.value)
     found: dict[str, str | None] = {}
-    for key in node.value:
-        if key not in known:
-            free = [name for name in known if name not in node.value and name not in found.values()]
-            found[key] = nearest(key, free)
+    for key in islice((key for key in node.value if key not in known), MAX_FOUND - len(done.found)):
+        guess = nearest_free(key, known, taken)
+        found[key] = guess
+        taken |= {guess or key}
     return found
 
 
 def _renamed(done: Corrected, node: Node, guesses: "dict[str, str] | dict[str, str | None]", known: list[str], path: Path) -> Node:
+    """The map with the keys that were meant; what would stand there twice, or means nothing, is left out."""
     assert isinstance(node.value, dict)
     if not guesses:
         return node
-    value = {}
-    for key, child in node.value.items():
-        guess = guesses.get(key, key)
-        if key in guesses:
-            done.found.append(unknown_key(key, child, ".".join(map(str, path)), guess or nearest(key, known), known))
-        if guess is None:
+    value = {key: child for key, child in node.value.items() if key not in guesses}
+    for key, guess in guesses.items():
+        done.found.append(unknown_key(key, node.value[key], ".".join(map(str, path)), guess, known))
+        if guess is None or guess in value:
             done.doubtful.add(path)
         else:
-            value[guess] = child
-    done.renamed.update((*path, guess) for guess in guesses.values() if guess is not None)
+            value[guess] = node.value[key]
+            done.renamed.add((*path, guess))
     return Node(value, node.mark, node.key_mark)
 
 

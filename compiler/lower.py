@@ -14,6 +14,7 @@ from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 
 from .identity import RecordOf, inputs_of, stage_id
+from .read import MAX_FOUND
 from .suggest import listed, nearest
 
 
@@ -31,7 +32,17 @@ class Lowering:
     def run(self) -> None:
         """Lower every stage, each after those it refers to."""
         for name in self.spec.stages:
-            self._stage(name)
+            todo = [name]
+            # With a stack of its own: a long chain of stages costs no recursion.
+            while todo:
+                stage = self.spec.stages[todo[-1]]
+                needed = [
+                    part.value.stage for part in parts(stage) if isinstance(part.value, Reference) and part.value.stage not in self.ids
+                ]
+                if needed:
+                    todo.extend(reversed(needed))
+                else:
+                    self._stage(todo.pop())
 
     def _stage(self, name: str) -> str:
         if name not in self.ids:
@@ -73,13 +84,13 @@ class Lowering:
 
     def tokenizer_of(self, model: Model | Reference) -> Tokenizer | Reference | str:
         """The tokenizer of a model's origin: never an edge to trained weights."""
-        if isinstance(model, Reference):
-            return self.tokenizer_of(self._model_of(model))
+        while isinstance(model, Reference) or (model.tokenizer is None and isinstance(model.from_, Reference)):
+            origin = model if isinstance(model, Reference) else model.from_
+            assert isinstance(origin, Reference)
+            model = self._model_of(origin)
         if model.tokenizer is not None:
             return model.tokenizer
-        if isinstance(model.from_, Reference):
-            return self.tokenizer_of(self._model_of(model.from_))
-        assert model.from_ is not None, "a model from scratch without tokenizer is a diagnostic"
+        assert isinstance(model.from_, str), "a model from scratch without tokenizer is a diagnostic"
         return model.from_
 
     def format_of(self, model: Model | Reference, data: Data) -> str:
@@ -96,6 +107,9 @@ class Lowering:
         return found
 
 
+_SHOWN = 10
+"""Stages of a circle that are named."""
+
 _Graph = dict[str, list[tuple[str, tuple[str, ...]]]]
 """Stages that each stage needs, with the path of the reference that says so."""
 
@@ -107,7 +121,7 @@ def edge_problems(spec: Spec) -> list[tuple[tuple[str, ...], Diagnostic]]:
     for name, stage in spec.stages.items():
         graph[name] = []
         for part in parts(stage):
-            if isinstance(part.value, Reference):
+            if isinstance(part.value, Reference) and len(found) < MAX_FOUND:
                 path = ("stages", name, *part.path)
                 problem = _edge_problem(spec, part.value, part)
                 if problem is not None:
@@ -138,24 +152,25 @@ def _edge_problem(spec: Spec, edge: Reference, part: Part) -> Diagnostic | None:
 
 
 def _cycle(graph: _Graph) -> list[tuple[tuple[str, ...], Diagnostic]]:
-    state: dict[str, int] = {}
-    trail: list[str] = []
-
-    def visit(name: str) -> list[str]:
-        state[name] = 1
-        trail.append(name)
-        for needed, _ in graph[name]:
-            if state.get(needed) == 1:
-                return [*trail[trail.index(needed) :], needed]
-            if needed not in state and (found := visit(needed)):
-                return found
-        trail.pop()
-        state[name] = 2
-        return []
-
-    for name in graph:
-        if name not in state and (loop := visit(name)):
-            message = f"the stages need each other in a circle: {' -> '.join(loop)}"
-            path = next(path for needed, path in graph[loop[0]] if needed == loop[1])
-            return [(path, Diagnostic(code="E202", message=message))]
+    done: set[str] = set()
+    for start in graph:
+        # The trail from `start`, with what is left to follow from each stage on it.
+        trail = {} if start in done else {start: iter(graph[start])}
+        while trail:
+            name = next(reversed(trail))
+            needed, _ = next(trail[name], (None, ()))
+            if needed is None:
+                done.add(name)
+                del trail[name]
+            elif needed in trail:
+                names = list(trail)
+                loop = [*names[names.index(needed) :], needed]
+                first = next(path for other, path in graph[needed] if other == loop[1])
+                return [(first, Diagnostic(code="E202", message=f"the stages need each other in a circle: {_arrows(loop)}"))]
+            elif needed not in done:
+                trail[needed] = iter(graph[needed])
     return []
+
+
+def _arrows(names: list[str]) -> str:
+    return " -> ".join(names if len(names) <= _SHOWN else [*names[: _SHOWN // 2], "…", *names[-_SHOWN // 2 :]])

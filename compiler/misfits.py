@@ -29,8 +29,10 @@ def misfits(tree: Node) -> list[Diagnostic]:
         return corrected.found
     root, problems = resolve(corrected.tree)
     root = distribute(expand(root, Spec))
-    found = (item for item in islice(schema_diagnostics(root), _MAX_COPIES) if not _follows(item, corrected))
-    form = [_without_cure(item, corrected) for item in [*problems, *told_once(found, corrected.tree)]]
+    nowhere = {item.mark for item in problems}
+    found = (item for item in schema_diagnostics(root) if item.mark not in nowhere and not _follows(item, corrected))
+    once = islice(told_once(islice(found, _MAX_COPIES), corrected.tree), MAX_FOUND)
+    form = [_without_cure(item, corrected) for item in [*problems, *once]]
     if corrected.found and not form and not corrected.doubtful:
         form = [_without_cure(item, corrected) for item in _meaning(root, corrected.tree)]
     return [*corrected.found, *form]
@@ -47,11 +49,11 @@ def _meaning(root: Node, tree: Node) -> Iterator[Diagnostic]:
 
 
 def _follows(item: Diagnostic, corrected: Corrected) -> bool:
-    """Whether a misfit only follows from a reference that leads nowhere, or from a key that stands there under another name."""
-    if item.mark is not None and "${" in item.mark.source[item.mark.column - 1 :][: item.mark.length]:
-        return True
+    """Whether what a map lacks may stand there under another name."""
+    if item.code != "E105" or not corrected.doubtful:
+        return False
     home = written(corrected.tree, tuple(item.path.split(".")))
-    return item.code == "E105" and home in {tuple(map(str, path)) for path in corrected.doubtful}
+    return home in {tuple(map(str, path)) for path in corrected.doubtful}
 
 
 def _without_cure(item: Diagnostic, corrected: Corrected) -> Diagnostic:

@@ -35,7 +35,7 @@ _PREFIX = 3
 """Letters from which the beginning of a word counts as that word."""
 _LONGEST = 80
 """Letters of what can be a typo; likeness takes the square of it."""
-_MOST = 1000
+_MOST = 400
 """Choices that are compared one by one."""
 _LISTED = 40
 """Choices that a reader looks through."""
@@ -43,9 +43,9 @@ _LISTED = 40
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that `word` most likely meant, or None. The order of the choices has no part in it."""
-    if len(word) > _LONGEST:
-        return None
     known = sorted(choice for choice in set(choices) if len(choice) <= _LONGEST)
+    if len(word) > _LONGEST or len(known) > _MOST:
+        return None
     plain = _plain(word)
     same = [choice for choice in known if _letters(choice) == _letters(word)]
     foreign = [choice for choice in FOREIGN.get(plain, ()) if choice in known]
@@ -55,10 +55,18 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
         return [*same, *foreign, *swapped][0]
     if len(begun) == 1:
         return begun[0]
-    if len(known) > _MOST:
-        return None
     close = [(-score, choice) for choice in known if (score := _likeness(plain, _plain(choice))) >= _CUTOFF]
     return min(close)[1] if close else None
+
+
+def nearest_free(word: str, choices: Iterable[str], taken: Iterable[str]) -> str | None:
+    """The nearest choice; of two that are alike it is the one that is not taken yet."""
+    known, there = set(choices), set(taken)
+    best, free = nearest(word, known), nearest(word, known - there)
+    if best is None or free is None or best not in there:
+        return best
+    as_near = _likeness(_plain(word), _plain(free)) >= _likeness(_plain(word), _plain(best))
+    return free if as_near else best
 
 
 def listed(choices: Iterable[str]) -> str:

@@ -7,11 +7,13 @@ from typing import Any
 
 from dllm_run.specs.codec import DecodeError, decode
 from dllm_run.specs.errors import Diagnostic, SpecError
+from dllm_run.specs.field import fields_of
 from dllm_run.specs.vocabulary.spec import Spec
 
 from .node import Node, Path
+from .read import MAX_FOUND
 from .schema import resolved_schema
-from .suggest import listed, nearest
+from .suggest import listed, nearest, nearest_free
 
 _NAMES = {
     "string": "a text",
@@ -43,17 +45,29 @@ def typed(node: Node) -> Spec:
 
 
 def schema_diagnostics(node: Node) -> Iterator[Diagnostic]:
-    """All differences between a tree and the schema, in the order of the file."""
+    """All differences between a tree and the schema, always in the same order, so that a reader may stop early."""
     # jsonschema takes a quarter of the start-up time and a spec that is right never needs it.
     from jsonschema import Draft202012Validator
 
-    errors = Draft202012Validator(resolved_schema()).iter_errors(node.plain())
+    validator = Draft202012Validator(resolved_schema())
     seen: set[Diagnostic] = set()
-    for error in errors:
-        for found in _diagnose(node, error):
-            if found not in seen:
-                seen.add(found)
-                yield found
+    for part, section in _sections(node.plain()):
+        for error in validator.iter_errors(part):
+            if section and (not error.absolute_path or error.absolute_path[0] != section):
+                continue
+            for found in _diagnose(node, error):
+                if found not in seen:
+                    seen.add(found)
+                    yield found
+
+
+def _sections(plain: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """A spec without its stages and data sets, then each of those alone: jsonschema takes the names of a map in random order."""
+    named = [info.key for info in fields_of(Spec) if info.shape.values is not None and isinstance(plain.get(info.key), dict)]
+    yield {key: {} if key in named else child for key, child in plain.items()}, ""
+    for key in named:
+        for name, child in plain[key].items():
+            yield {key: {name: child}}, key
 
 
 def _diagnose(root: Node, error: Any) -> Iterator[Diagnostic]:
@@ -88,7 +102,7 @@ def _unknown_keys(node: Node, where: str, error: Any) -> Iterator[Diagnostic]:
     assert isinstance(node.value, dict)
     for key in error.instance:
         if key not in known:
-            guess = nearest(key, [name for name in known if name not in error.instance]) or nearest(key, known)
+            guess = nearest_free(key, known, error.instance)
             yield unknown_key(key, node.value[key], where, guess, known)
 
 
@@ -169,8 +183,9 @@ def _example(root: Node, path: Path, error: Any, key: str) -> str:
 def _namesake(root: Node, path: Path, key: str) -> str | None:
     """The stage or data set that has the key and nearly the name."""
     others = root.get(path[:1]) if len(path) == 2 else None
-    named = others.value if others is not None and isinstance(others.value, dict) else {}
-    guess = nearest(str(path[-1]), [name for name in named if root.get((*path[:1], name, key)) is not None]) if named else None
+    if others is None or not isinstance(others.value, dict) or len(others.value) > MAX_FOUND:
+        return None
+    guess = nearest(str(path[-1]), [name for name, node in others.value.items() if node.get((key,)) is not None])
     return f"{path[0]}.{guess}" if guess else None
 
 

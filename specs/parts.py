@@ -1,6 +1,7 @@
 """Walking the parts of a vocabulary object: its edges, its inputs, the words that it uses."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -70,10 +71,13 @@ def words_of(value: Any) -> dict[str, int]:
 
 
 def _is_vocabulary(value: Any) -> bool:
-    return dataclasses.is_dataclass(value) and not isinstance(value, (type, Quantity)) and "leaf" in _first_metadata(value)
+    return not isinstance(value, type) and _is_vocabulary_class(type(value))
 
 
-def _first_metadata(value: Any) -> Any:
-    fields = dataclasses.fields(value)
+@functools.cache
+def _is_vocabulary_class(cls: Any) -> bool:
+    if not dataclasses.is_dataclass(cls) or cls is Quantity:
+        return False
+    fields = dataclasses.fields(cls)
     # A word without fields of its own is still vocabulary.
-    return fields[0].metadata if fields else {"leaf": None}
+    return not fields or "leaf" in fields[0].metadata
