@@ -1,5 +1,6 @@
 """What vocabulary classes find wrong with themselves, given places in the file and a ready cure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -16,11 +17,14 @@ from .suggest import nearest
 
 def check(spec: Spec, root: Node, written: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Iterator[Diagnostic]:
     """Findings of every object of a typed spec, errors and warnings alike; `written` says where a cure must be written."""
+    told: Counter[str] = Counter()
     for path, value, _ in parts(spec):
         report = getattr(type(value), "problems", None)
         if report is not None:
             for problem in report(value):
-                yield diagnostic(problem, path, root, written)
+                told[problem.severity] += 1
+                if told[problem.severity] <= MAX_FOUND:
+                    yield diagnostic(problem, path, root, written)
 
 
 def diagnostic(problem: Problem, path: tuple[str, ...], root: Node, written: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Diagnostic:

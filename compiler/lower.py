@@ -15,7 +15,8 @@ from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 
 from .identity import RecordOf, inputs_of, stage_id
 from .read import MAX_FOUND
-from .suggest import listed, nearest
+from .shorten import listed, shortened
+from .suggest import nearest
 
 
 @dataclass(slots=True)
@@ -137,12 +138,12 @@ def _edge_problem(spec: Spec, edge: Reference, part: Part) -> Diagnostic | None:
     if edge.stage not in spec.stages:
         guess = nearest(edge.stage, spec.stages)
         label = f"did you mean ${{stages.{guess}}}?" if guess else f"stages here: {listed(spec.stages)}"
-        return Diagnostic(code="E201", message=f"there is no stage {edge.stage!r}", label=label)
+        return Diagnostic(code="E201", message=f"there is no stage {shortened(edge.stage)!r}", label=label)
     outputs = spec.stages[edge.stage].outputs
     if edge.output and edge.output not in outputs:
         guess = nearest(edge.output, outputs)
         label = f"did you mean ${{stages.{edge.stage}.out.{guess}}}?" if guess else f"it has: {', '.join(outputs)}"
-        return Diagnostic(code="E203", message=f"stage {edge.stage!r} has no output {edge.output!r}", label=label)
+        return Diagnostic(code="E203", message=f"stage {edge.stage!r} has no output {shortened(edge.output)!r}", label=label)
     output = edge.output or outputs[0]
     wanted = part.leaf.output if part.leaf is not None else None
     if wanted is not None and output != wanted:

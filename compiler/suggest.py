@@ -5,6 +5,8 @@ from difflib import SequenceMatcher
 from types import MappingProxyType
 from typing import Final
 
+from .shorten import LONGEST
+
 FOREIGN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "batch_size": ("batch", "global"),
@@ -33,18 +35,14 @@ FOREIGN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _CUTOFF = 0.6
 _PREFIX = 3
 """Letters from which the beginning of a word counts as that word."""
-_LONGEST = 80
-"""Letters of what can be a typo; likeness takes the square of it."""
 _MOST = 400
 """Choices that are compared one by one."""
-_LISTED = 40
-"""Choices that a reader looks through."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that `word` most likely meant, or None. The order of the choices has no part in it."""
-    known = sorted(choice for choice in set(choices) if len(choice) <= _LONGEST)
-    if len(word) > _LONGEST or len(known) > _MOST:
+    known = sorted(choice for choice in set(choices) if len(choice) <= LONGEST)
+    if len(word) > LONGEST or len(known) > _MOST:
         return None
     plain = _plain(word)
     same = [choice for choice in known if _letters(choice) == _letters(word)]
@@ -67,13 +65,6 @@ def nearest_free(word: str, choices: Iterable[str], taken: Iterable[str]) -> str
         return best
     as_near = _likeness(_plain(word), _plain(free)) >= _likeness(_plain(word), _plain(best))
     return free if as_near else best
-
-
-def listed(choices: Iterable[str]) -> str:
-    """Names for a reader who shall choose one, as many as anybody reads."""
-    known = list(choices)
-    more = f", … ({len(known) - _LISTED} more)" if len(known) > _LISTED else ""
-    return ", ".join(name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…" for name in known[:_LISTED]) + more
 
 
 def _plain(word: str) -> str:

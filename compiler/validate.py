@@ -13,7 +13,8 @@ from dllm_run.specs.vocabulary.spec import Spec
 from .node import Node, Path
 from .read import MAX_FOUND
 from .schema import resolved_schema
-from .suggest import listed, nearest, nearest_free
+from .shorten import listed, shortened
+from .suggest import nearest, nearest_free
 
 _NAMES = {
     "string": "a text",
@@ -24,8 +25,6 @@ _NAMES = {
     "array": "a list",
     "null": "null",
 }
-_SHOWN = 100
-"""Characters of a text that a message repeats."""
 _AMOUNT = "[kKMBT]"
 """In the pattern of every amount with a unit, and in no other."""
 _UNITS = ("steps", "epochs", "tokens", "rows")
@@ -110,7 +109,7 @@ def unknown_key(key: str, child: Node, where: str, guess: str | None, known: Ite
     """A key that the language does not have in the map at `where`."""
     return Diagnostic(
         code="E102",
-        message=f"unknown key {key!r} in {where or 'the spec'}",
+        message=f"unknown key {shortened(key)!r} in {where or 'the spec'}",
         path=f"{where}.{key}" if where else key,
         mark=child.key_mark or child.mark,
         label=f"did you mean {guess!r}?" if guess else f"known here: {listed(sorted(known))}",
@@ -204,8 +203,8 @@ def _bound(error: Any) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return "a map" if isinstance(value, dict) else "a list"
-    if isinstance(value, str) and len(value) > _SHOWN:
-        return f"{value[:_SHOWN]!r}…"
+    if isinstance(value, str):
+        return repr(shortened(value))
     return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 

@@ -71,7 +71,8 @@ def words_of(value: Any) -> dict[str, int]:
 
 
 def _is_vocabulary(value: Any) -> bool:
-    return not isinstance(value, type) and _is_vocabulary_class(type(value))
+    cls: type = type(value)
+    return not isinstance(value, type) and _is_vocabulary_class(cls)
 
 
 @functools.cache

@@ -87,10 +87,10 @@ def in_value(name: str, holder: Node, node: Node, shape: Shape, choices: tuple[s
             yield from in_value(name, holder, child, shape.items or shape, choices)
     elif isinstance(node.value, str) and node.value in choices:
         yield the_word(name, holder, node, frozenset(map(str, choices)))
-    elif shape.cls is not None and not shape.scalars and issubclass(shape.cls, Word) and is_family(shape.cls):
+    elif shape.cls is not None and issubclass(shape.cls, Word) and is_family(shape.cls):
+        words = members(shape.cls)
         # With scalars a free text may stand there as well, and a typo in a word is one.
-        if node.value in members(shape.cls):
-            yield the_word(name, holder, node, frozenset(members(shape.cls)))
+        yield from [the_word(name, holder, node, frozenset(words))] if node.value in words and not shape.scalars else []
 
 
 def the_key(name: str, holder: Node, key: str, legal: frozenset[str]) -> Place:
@@ -327,11 +327,16 @@ stages:
             id="a-reference-and-a-key",
         ),
         pytest.param(
-            {"learning_rate": "learning_rat", "width: 64": "width: 65"}, (), {"12:17 did you mean 'learning_rate'?", "5:52 "}, id="a-typo-and-a-rule"
+            {"learning_rate": "learning_rat", "width: 64": "width: 65"},
+            (),
+            {"12:17 did you mean 'learning_rate'?", "5:52 "},
+            id="a-typo-and-a-rule",
         ),
         pytest.param({"100 steps": "100 stesp"}, (), {"13:15 did you mean `100 steps`?"}, id="a-unit"),
         pytest.param({"100 steps": "2B tokns"}, (), {"13:15 did you mean `2B tokens`?"}, id="a-unit-after-a-factor"),
-        pytest.param({"100 steps": "2Btokens"}, (), {"13:15 expected a number and a unit: `3 steps`, `3 epochs`, `3 tokens`"}, id="no-unit"),
+        pytest.param(
+            {"100 steps": "2Btokens"}, (), {"13:15 expected a number and a unit: `3 steps`, `3 epochs`, `3 tokens`"}, id="no-unit"
+        ),
         pytest.param({}, ("stages.trian.batch=8",), {"1:14 did you mean stages.train?"}, id="a-stage-in-a-flag"),
         pytest.param({}, ("data.dosc.limit=8",), {"1:11 did you mean data.docs?"}, id="data-in-a-flag"),
         pytest.param({}, ("stages.train.optimzer.warmup=0",), {"1:23 did you mean 'optimizer'?"}, id="a-key-in-a-flag"),
