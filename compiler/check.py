@@ -1,6 +1,8 @@
 """What vocabulary classes find wrong with themselves, given places in the file and a ready cure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from dllm_run.specs.canonical import canonical
@@ -11,6 +13,7 @@ from dllm_run.specs.problem import Problem
 from dllm_run.specs.vocabulary.spec import Spec
 
 from .node import Node, Path
+from .read import MAX_FOUND
 from .suggest import nearest
 
 Seen = dict[int, Any]
@@ -22,11 +25,14 @@ def check(spec: Spec, root: Node, written: Callable[[tuple[str, ...]], tuple[str
 
     What is in `seen` was checked before, at another point of a sweep, and is not told again.
     """
+    told: Counter[str] = Counter()
     for path, value in _unseen(spec, (), seen):
         report = getattr(type(value), "problems", None)
         if report is not None:
             for problem in report(value):
-                yield diagnostic(problem, path, root, written)
+                told[problem.severity] += 1
+                if told[problem.severity] <= MAX_FOUND:
+                    yield diagnostic(problem, path, root, written)
 
 
 def _unseen(value: Any, path: tuple[str, ...], seen: Seen) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -85,15 +91,15 @@ def tree_path(root: Node, path: tuple[str, ...]) -> Path:
 
 
 def unread_data(root: Node) -> Iterator[Diagnostic]:
-    """Named data sets that no stage reads."""
+    """Named data sets that no stage reads. Where stages refer to one that is not there but nearly has the name, their error says so."""
     data = root.get(("data",))
     if data is None or not isinstance(data.value, dict):
         return
     texts = [node.value for _, node in root.walk() if isinstance(node.value, str)]
-    for name, node in data.value.items():
-        if not any(text == f"${{data.{name}}}" or text.startswith(f"${{data.{name}.") for text in texts):
-            mentioned = sorted({text[7:].rstrip("}").split(".")[0] for text in texts if text.startswith("${data.")})
-            guess = nearest(name, mentioned)
+    read = {text[7:].rstrip("}").split(".")[0] for text in texts if text.startswith("${data.")}
+    for name, node in islice(((name, node) for name, node in data.value.items() if name not in read), MAX_FOUND):
+        guess = nearest(name, read)
+        if guess is None or guess in data.value:
             yield Diagnostic(
                 code="W431",
                 severity="warning",

@@ -14,6 +14,7 @@ from .frame import form_problems, frame_problems
 from .layers import Layers, ReadFile
 from .lock import Lock
 from .lower import Lowered, edge_problems
+from .misfits import misfits
 from .node import Node
 from .origin import told_once, written
 from .plugins import Plugins
@@ -21,7 +22,6 @@ from .points import PointTree, points, without_frame
 from .read import read
 from .resolution import Resolution
 from .scripts import CheckScripts, read_scripts, script_diagnostics, script_locators
-from .validate import schema_diagnostics
 
 _FORGET = 512
 """Points after which what they had in common is let go of, to bound the memory of a long sweep."""
@@ -182,15 +182,14 @@ class _Run:
         """One point, or None where something is wrong with it or with one before."""
         tree = point.root
         root, problems = self.resolution.resolve(tree)
-        if problems:
-            told = {item.mark for item in problems}
-            misfits = (item for item in schema_diagnostics(root) if not _reference(item) and item.mark not in told)
-            self.errors.update(dict.fromkeys([*problems, *told_once(misfits, tree)]))
-            return None
-        try:
-            spec = self.resolution.typed(root)
-        except SpecError as error:
-            self.errors.update(dict.fromkeys(told_once(error.diagnostics, tree)))
+        spec = None
+        if not problems:
+            try:
+                spec = self.resolution.typed(root)
+            except SpecError as error:
+                problems = [*error.diagnostics]
+        if spec is None:
+            self.errors.update(dict.fromkeys(misfits(tree, self.resolution) or problems))
             return None
         edges = [_placed(item, path, root) for path, item in edge_problems(spec, self.lowered.inventories)]
         found = [*check(spec, root, lambda path: written(tree, path), self._checked), *edges]
@@ -218,11 +217,6 @@ def _same(pairs: list[tuple[str, str]], tree: Node) -> Iterator[Diagnostic]:
     yield Diagnostic(
         code="W432", severity="warning", message=text, path=path, mark=mark, label="they differ in nothing that changes a result"
     )
-
-
-def _reference(item: Diagnostic) -> bool:
-    """Whether a misfit only follows from a reference that could not be resolved."""
-    return item.mark is not None and "${" in item.mark.source[item.mark.column - 1 :][: item.mark.length]
 
 
 def _placed(item: Diagnostic, path: tuple[str, ...], root: Node) -> Diagnostic:

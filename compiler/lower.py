@@ -19,6 +19,8 @@ from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 
 from .identity import RecordOf, own_text, stage_id
+from .read import MAX_FOUND
+from .shorten import listed, shortened
 from .suggest import nearest
 
 
@@ -53,8 +55,7 @@ class Lowered:
     def point(self, spec: Spec) -> dict[str, str]:
         """Names to ids of the stages of one point. Its edges must hold: see `edge_problems`."""
         lowering = _Lowering(spec, self)
-        for name in spec.stages:
-            lowering.stage(name)
+        lowering.run()
         return lowering.ids
 
     def plan(self, key: tuple[Any, ...], alive: Any, make: Callable[[], Stage], edges: dict[Path, Reference]) -> str:
@@ -85,6 +86,19 @@ class _Lowering:
     spec: Spec
     shared: Lowered
     ids: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Lower every stage, each after those it refers to."""
+        for name in self.spec.stages:
+            todo = [name]
+            # With a stack of its own: a long chain of stages costs no recursion.
+            while todo:
+                edges = self.shared.inventories.of(self.spec.stages[todo[-1]]).edges
+                needed = [edge.reference.stage for edge in edges if edge.reference.stage not in self.ids]
+                if needed:
+                    todo.extend(reversed(needed))
+                else:
+                    self.stage(todo.pop())
 
     def stage(self, name: str) -> str:
         """The id of a stage, planned after those it refers to."""
@@ -128,13 +142,13 @@ class _Lowering:
 
     def tokenizer_of(self, model: Model | Reference) -> Tokenizer | Reference | str:
         """The tokenizer of a model's origin: never an edge to trained weights."""
-        if isinstance(model, Reference):
-            return self.tokenizer_of(self._model_of(model))
+        while isinstance(model, Reference) or (model.tokenizer is None and isinstance(model.from_, Reference)):
+            origin = model if isinstance(model, Reference) else model.from_
+            assert isinstance(origin, Reference)
+            model = self._model_of(origin)
         if model.tokenizer is not None:
             return model.tokenizer
-        if isinstance(model.from_, Reference):
-            return self.tokenizer_of(self._model_of(model.from_))
-        assert model.from_ is not None, "a model from scratch without tokenizer is a diagnostic"
+        assert isinstance(model.from_, str), "a model from scratch without tokenizer is a diagnostic"
         return model.from_
 
     def format_of(self, model: Model | Reference, data: Data) -> str:
@@ -151,6 +165,9 @@ class _Lowering:
         return found
 
 
+_SHOWN = 10
+"""Stages of a circle that are named."""
+
 _Graph = dict[str, list[tuple[str, tuple[str, ...]]]]
 """Stages that each stage needs, with the path of the reference that says so."""
 
@@ -162,6 +179,8 @@ def edge_problems(spec: Spec, inventories: Inventories) -> list[tuple[tuple[str,
     for name, stage in spec.stages.items():
         graph[name] = []
         for edge in inventories.of(stage).edges:
+            if len(found) >= MAX_FOUND:
+                break
             path = ("stages", name, *edge.path)
             problem = _edge_problem(spec, edge)
             if problem is not None:
@@ -177,12 +196,13 @@ def _edge_problem(spec: Spec, edge: Edge) -> Diagnostic | None:
     reference = edge.reference
     if reference.stage not in spec.stages:
         guess = nearest(reference.stage, spec.stages)
-        label = f"did you mean ${{stages.{guess}}}?" if guess else f"stages here: {', '.join(spec.stages)}"
-        return Diagnostic(code="E201", message=f"there is no stage {reference.stage!r}", label=label)
+        label = f"did you mean ${{stages.{guess}}}?" if guess else f"stages here: {listed(spec.stages)}"
+        return Diagnostic(code="E201", message=f"there is no stage {shortened(reference.stage)!r}", label=label)
     target = spec.stages[reference.stage]
     if reference.output and reference.output not in target.outputs:
-        label = f"it has: {', '.join(target.outputs)}"
-        return Diagnostic(code="E203", message=f"stage {reference.stage!r} has no output {reference.output!r}", label=label)
+        guess = nearest(reference.output, target.outputs)
+        label = f"did you mean ${{stages.{reference.stage}.out.{guess}}}?" if guess else f"it has: {', '.join(target.outputs)}"
+        return Diagnostic(code="E203", message=f"stage {reference.stage!r} has no output {shortened(reference.output)!r}", label=label)
     output = reference.output or target.outputs[0]
     wanted = edge.leaf.output if edge.leaf is not None else None
     if wanted is not None and output != wanted:
@@ -192,24 +212,25 @@ def _edge_problem(spec: Spec, edge: Edge) -> Diagnostic | None:
 
 
 def _cycle(graph: _Graph) -> list[tuple[tuple[str, ...], Diagnostic]]:
-    state: dict[str, int] = {}
-    trail: list[str] = []
-
-    def visit(name: str) -> list[str]:
-        state[name] = 1
-        trail.append(name)
-        for needed, _ in graph[name]:
-            if state.get(needed) == 1:
-                return [*trail[trail.index(needed) :], needed]
-            if needed not in state and (found := visit(needed)):
-                return found
-        trail.pop()
-        state[name] = 2
-        return []
-
-    for name in graph:
-        if name not in state and (loop := visit(name)):
-            message = f"the stages need each other in a circle: {' -> '.join(loop)}"
-            path = next(path for needed, path in graph[loop[0]] if needed == loop[1])
-            return [(path, Diagnostic(code="E202", message=message))]
+    done: set[str] = set()
+    for start in graph:
+        # The trail from `start`, with what is left to follow from each stage on it.
+        trail = {} if start in done else {start: iter(graph[start])}
+        while trail:
+            name = next(reversed(trail))
+            needed, _ = next(trail[name], (None, ()))
+            if needed is None:
+                done.add(name)
+                del trail[name]
+            elif needed in trail:
+                names = list(trail)
+                loop = [*names[names.index(needed) :], needed]
+                first = next(path for other, path in graph[needed] if other == loop[1])
+                return [(first, Diagnostic(code="E202", message=f"the stages need each other in a circle: {_arrows(loop)}"))]
+            elif needed not in done:
+                trail[needed] = iter(graph[needed])
     return []
+
+
+def _arrows(names: list[str]) -> str:
+    return " -> ".join(names if len(names) <= _SHOWN else [*names[: _SHOWN // 2], "…", *names[-_SHOWN // 2 :]])

@@ -19,10 +19,10 @@ MAX_NODES: Final = 100_000
 """Values of a spec once its aliases are expanded."""
 
 _LOADER = yaml.CLoader if yaml.__with_libyaml__ else yaml.Loader
-_MAX_FOUND = 100
-"""Diagnostics after which the reader stops: nobody reads more, and a hostile file could ask for millions."""
+MAX_FOUND: Final = 100
+"""Diagnostics after which nobody looks for more: nobody reads them, and a hostile file could ask for millions."""
 _MAX_REREAD = 20_000
-"""Values that are read again to find further unquoted references."""
+"""Values, and hundreds of characters, that are read again to find further unquoted references."""
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -239,7 +239,7 @@ class _Document:
 
     def _report(self, code: str, message: str, mark: Mark, label: str = "", related: tuple[tuple[Mark, str], ...] = ()) -> None:
         self.found.append(Diagnostic(code=code, message=message, path=self._path(), mark=mark, label=label, related=related))
-        if len(self.found) >= _MAX_FOUND:
+        if len(self.found) >= MAX_FOUND:
             raise SpecError(self.found)
 
     def _end(self, code: str, message: str, mark: Mark, label: str = "") -> SpecError:
@@ -294,7 +294,7 @@ def read_flag(text: str) -> tuple[tuple[str, ...], Node]:
 
 def _without_secrets(text: str, file: str) -> _Source:
     """The text with its places. Raises SpecError for everything in it that looks like a secret; no message shows one."""
-    found = list(islice(secrets_in(text), _MAX_FOUND))
+    found = list(islice(secrets_in(text), MAX_FOUND))
     if not found:
         return _Source(text, file)
     shown = text
@@ -328,7 +328,7 @@ def _parse(source: _Source, base: int = 0, *, flow_only: bool = False) -> Node |
     """The document that begins at `base`, None when there is none. Goes on behind unquoted references, to find them all."""
     odd = [
         Diagnostic(code="E101", message=f"character U+{ord(match[0]):04X} is not allowed in a spec", mark=source.mark(*match.span()))
-        for match in islice(_NOT_TEXT.finditer(source.text, base), _MAX_FOUND)
+        for match in islice(_NOT_TEXT.finditer(source.text, base), MAX_FOUND)
     ]
     if odd:
         raise SpecError(odd)
@@ -342,12 +342,12 @@ def _parse(source: _Source, base: int = 0, *, flow_only: bool = False) -> Node |
                 document.take(event)
         except yaml.YAMLError as error:
             span = _unquoted(text, error)
-            reread += document.count + 1
+            reread += document.count + len(text) // 100 + 1
             if span is None:
                 document.found.append(_syntax(source, base, error))
             else:
                 unquoted.append(_quote(source, base, span))
-                if reread < _MAX_REREAD and len(unquoted) < _MAX_FOUND:
+                if reread < _MAX_REREAD and len(unquoted) < MAX_FOUND:
                     text = text[: span[0]] + chr(0xE000 + len(unquoted)) * (span[1] - span[0]) + text[span[1] :]
                     continue
         except SpecError as error:

@@ -7,7 +7,8 @@ from dllm_run.specs.reference import Reference
 
 from .check import tree_path
 from .node import Node, Path
-from .read import MAX_DEPTH, MAX_NODES
+from .read import MAX_DEPTH, MAX_FOUND, MAX_NODES
+from .shorten import listed, shortened
 from .suggest import nearest
 
 _WHOLE = re.compile(r"^\$\{([^${}]+)\}$")
@@ -152,13 +153,15 @@ class _Resolver:
         if match is None:
             if path and path[0] == "stages" and "prompts" in path:
                 return node
-            self._problem("E204", f"{text!r} mixes text and a reference", node, where, "a reference is the whole value, or none of it")
+            self._problem(
+                "E204", f"{shortened(text)!r} mixes text and a reference", node, where, "a reference is the whole value, or none of it"
+            )
             return node
         if Reference.matches(text):
             return node
         target = match.group(1)
         if target in self.open:
-            self._problem("E202", f"{text} refers to itself: {' -> '.join([*self.open, target])}", node, where)
+            self._problem("E202", f"{shortened(text)} refers to itself: {' -> '.join(map(shortened, [*self.open, target]))}", node, where)
             return node
         parts = tree_path(self.root, tuple(target.split(".")))
         found = self.root.get(parts)
@@ -171,19 +174,19 @@ class _Resolver:
         return Node(copied.value, copied.mark, node.key_mark)
 
     def _missing(self, node: Node, parts: Path, where: str) -> None:
-        for length in range(len(parts)):
+        for length in range(len(parts) if len(self.found) < MAX_FOUND else 0):
             level = self.root.get(parts[:length])
             if level is not None and self.root.get(parts[: length + 1]) is None:
                 choices = list(level.value) if isinstance(level.value, dict) else []
                 guess = nearest(str(parts[length]), choices)
                 inside = ".".join(map(str, parts[:length])) or "the spec"
                 better = (*parts[:length], guess or "", *parts[length + 1 :])
-                label = f"known here: {', '.join(choices)}" if choices else ""
+                label = f"known here: {listed(choices)}" if choices else ""
                 if guess and self.root.get(better) is not None:
                     label = f"did you mean ${{{'.'.join(map(str, better))}}}?"
                 self._problem(
                     "E201",
-                    f"{node.value}: there is no {parts[length]!r} in {inside}",
+                    f"{shortened(str(node.value))}: there is no {shortened(str(parts[length]))!r} in {shortened(inside)}",
                     node,
                     where,
                     label,
@@ -191,7 +194,8 @@ class _Resolver:
                 return
 
     def _problem(self, code: str, message: str, node: Node, where: str, label: str = "") -> None:
-        self.found.append(Diagnostic(code=code, message=message, path=where, mark=node.mark, label=label))
+        if len(self.found) < MAX_FOUND:
+            self.found.append(Diagnostic(code=code, message=message, path=where, mark=node.mark, label=label))
 
 
 def _too_much(code: str, message: str, node: Node, path: Path) -> SpecError:

@@ -151,7 +151,7 @@ class _Builder:
             if scalar is Quantity:
                 types.append("string")
                 named = "|".join(f"{unit}|{unit.removesuffix('s')}" for unit in leaf.units if unit != FRACTION)
-                out["pattern"] = rf"^\s*\d+(\.\d+)?\s*[kKMBT]?\s+({named})\s*$"
+                out["pattern"] = rf"^\s*\d+(\.\d+)?(\s*[kKMBT])?\s+({named})\s*$"
                 if FRACTION in leaf.units:
                     types.append("number")
             else:

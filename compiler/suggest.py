@@ -5,6 +5,8 @@ from difflib import SequenceMatcher
 from types import MappingProxyType
 from typing import Final
 
+from .shorten import LONGEST
+
 FOREIGN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "batch_size": ("batch", "global"),
@@ -33,11 +35,15 @@ FOREIGN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _CUTOFF = 0.6
 _PREFIX = 3
 """Letters from which the beginning of a word counts as that word."""
+_MOST = 400
+"""Choices that are compared one by one."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that `word` most likely meant, or None. The order of the choices has no part in it."""
-    known = sorted(set(choices))
+    known = sorted(choice for choice in set(choices) if len(choice) <= LONGEST)
+    if len(word) > LONGEST or len(known) > _MOST:
+        return None
     plain = _plain(word)
     same = [choice for choice in known if _letters(choice) == _letters(word)]
     foreign = [choice for choice in FOREIGN.get(plain, ()) if choice in known]
@@ -51,6 +57,16 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     return min(close)[1] if close else None
 
 
+def nearest_free(word: str, choices: Iterable[str], taken: Iterable[str]) -> str | None:
+    """The nearest choice; of two that are alike it is the one that is not taken yet."""
+    known, there = set(choices), set(taken)
+    best, free = nearest(word, known), nearest(word, known - there)
+    if best is None or free is None or best not in there:
+        return best
+    as_near = _likeness(_plain(word), _plain(free)) >= _likeness(_plain(word), _plain(best))
+    return free if as_near else best
+
+
 def _plain(word: str) -> str:
     return word.strip().casefold().replace("-", "_").replace(" ", "_")
 
@@ -61,12 +77,17 @@ def _letters(word: str) -> str:
 
 def _is_swap(left: str, right: str) -> bool:
     """Whether two neighbouring letters changed places: short words fall below the cutoff for it."""
-    differ = [index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b]
-    if len(left) != len(right) or len(differ) != 2 or differ[1] != differ[0] + 1:
+    if len(left) != len(right):
+        return False
+    differ = [index for index, (a, b) in enumerate(zip(left, right, strict=True)) if a != b]
+    if len(differ) != 2 or differ[1] != differ[0] + 1:
         return False
     first, second = differ
     return left[first] == right[second] and left[second] == right[first]
 
 
 def _likeness(left: str, right: str) -> float:
-    return max(SequenceMatcher(None, left, right).ratio(), SequenceMatcher(None, right, left).ratio())
+    matcher = SequenceMatcher(None, left, right)
+    if min(matcher.real_quick_ratio(), matcher.quick_ratio()) < _CUTOFF:
+        return 0.0
+    return max(matcher.ratio(), SequenceMatcher(None, right, left).ratio())

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-_TEXT = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kKMBT]?)\s+([a-z]+)\s*$")
+_TEXT = re.compile(r"^\s*(\d+(?:\.\d+)?)(?:\s*([kKMBT]))?\s+([a-z]+)\s*$")
 _FACTOR = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 FRACTION = "fraction"
 
@@ -27,7 +27,7 @@ class Quantity:
         match = _TEXT.match(value)
         if match is None:
             raise ValueError(f"{value!r} is not an amount with a unit")
-        number, factor, unit = match.groups()
+        number, factor, unit = match.groups(default="")
         if not math.isfinite(float(number) * _FACTOR[factor]):
             raise ValueError(f"{number[:20]}… {unit} is too large an amount")
         return cls(float(number) * _FACTOR[factor], unit if unit.endswith("s") else unit + "s")
