@@ -7,4 +7,16 @@ from dllm_run.specs.word import Word
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch(Word):
-    """Base of the launchers."""
+    """Base of the launchers; the limits are those of a stage."""
+
+    def time_limit(self) -> int | None:
+        """Seconds after which a stage is ended; None: never."""
+        return None
+
+    def memory_limit(self) -> int | None:
+        """Bytes of main memory; None: not said."""
+        return None
+
+    def cores(self) -> int | None:
+        """CPU cores of a process; None: not said."""
+        return None

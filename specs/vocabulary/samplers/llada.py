@@ -32,6 +32,12 @@ class Llada(Sampler):
     def draws_random_numbers(self) -> bool:
         return self.temperature > 0 or self.remasking == "random"
 
+    def window(self, tokens: int) -> int:
+        return min(tokens, self.block_size or tokens)
+
+    def passes(self, tokens: int) -> int:
+        return min(tokens, self.steps or tokens)
+
     def problems_for(self, tokens: int) -> Iterator[Problem]:
         block = self.block_size or tokens
         if tokens % block:
