@@ -8,6 +8,8 @@ from dllm_run.specs.errors import Diagnostic, SpecError
 from dllm_run.specs.plan import InputRecord, Plan, PlannedStage, Point
 from dllm_run.specs.vocabulary.spec import Spec, Sweep
 
+from .at_hand import AtHand
+from .capacity import capacity
 from .check import check, mark_of, unread_data
 from .distribute import distribute
 from .expand import expand, expand_at
@@ -64,9 +66,10 @@ def compile_spec(source: Source, lock: Lock) -> Compiled:
     found: dict[str, Point] = {}
     errors: dict[Diagnostic, None] = {}
     # With a sweep the base need not compile: a value may be given by the grid alone.
-    base = _compile_point(PointTree("", "-", without_sweep(tree)), lock, {}, {}) if tree.get(("sweep",)) else None
+    at_hand = AtHand(lock.base)
+    base = _compile_point(PointTree("", "-", without_sweep(tree)), lock, at_hand, {}, {}) if tree.get(("sweep",)) else None
     for point in points(tree):
-        done = _compile_point(point, lock, errors, warnings)
+        done = _compile_point(point, lock, at_hand, errors, warnings)
         base = base or done
         if done is not None:
             stages.update(done.lowering.planned)
@@ -124,7 +127,9 @@ def _sweep_misfits(tree: Node) -> list[Diagnostic]:
     return []
 
 
-def _compile_point(point: PointTree, lock: Lock, errors: dict[Diagnostic, None], warnings: dict[Diagnostic, None]) -> _Done | None:
+def _compile_point(
+    point: PointTree, lock: Lock, at_hand: AtHand, errors: dict[Diagnostic, None], warnings: dict[Diagnostic, None]
+) -> _Done | None:
     tree = expand(point.root, Spec)
     root, problems = resolve(tree)
     root = distribute(expand(root, Spec))
@@ -138,7 +143,12 @@ def _compile_point(point: PointTree, lock: Lock, errors: dict[Diagnostic, None],
         errors.update(dict.fromkeys(told_once(error.diagnostics, tree)))
         return None
     edges = [_placed(item, path, root) for path, item in edge_problems(spec)]
-    for item in told_once([*check(spec, root, lambda path: written(tree, path)), *edges], tree):
+
+    def home(path: tuple[str, ...]) -> tuple[str, ...]:
+        return written(tree, path)
+
+    sized = () if edges else capacity(spec, root, home, at_hand)
+    for item in told_once([*check(spec, root, home), *edges, *sized], tree):
         (errors if item.severity == "error" else warnings)[item] = None
     if errors:
         return None

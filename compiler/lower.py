@@ -13,7 +13,9 @@ from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 
+from .follow import tokenizer_of
 from .identity import RecordOf, inputs_of, stage_id
+from .micro import micro_solved
 from .suggest import nearest
 
 
@@ -35,7 +37,7 @@ class Lowering:
 
     def _stage(self, name: str) -> str:
         if name not in self.ids:
-            stage = self.spec.stages[name].completed()
+            stage = micro_solved(self.spec.stages[name], self.spec.stages.__getitem__).completed()
             lowered: Stage = rebuild(stage, lambda part: self._lower_part(name, stage, part))
             self.ids[name] = self._plan(lowered)
         return self.ids[name]
@@ -73,14 +75,9 @@ class Lowering:
 
     def tokenizer_of(self, model: Model | Reference) -> Tokenizer | Reference | str:
         """The tokenizer of a model's origin: never an edge to trained weights."""
-        if isinstance(model, Reference):
-            return self.tokenizer_of(self._model_of(model))
-        if model.tokenizer is not None:
-            return model.tokenizer
-        if isinstance(model.from_, Reference):
-            return self.tokenizer_of(self._model_of(model.from_))
-        assert model.from_ is not None, "a model from scratch without tokenizer is a diagnostic"
-        return model.from_
+        found = tokenizer_of(model, self.spec.stages.__getitem__)
+        assert found is not None, "a model from scratch without tokenizer is a diagnostic"
+        return found
 
     def format_of(self, model: Model | Reference, data: Data) -> str:
         """How a stage reads data that trains on none: as the stage does that trains on just these, else as its model last did."""
@@ -89,11 +86,6 @@ class Lowering:
                 return stage.data_format
         source = model if isinstance(model, Reference) else model.from_
         return self.spec.stages[source.stage].data_format or "text" if isinstance(source, Reference) else "text"
-
-    def _model_of(self, reference: Reference) -> Model | Reference:
-        found = getattr(self.spec.stages[reference.stage], "model", None)
-        assert isinstance(found, Model | Reference)
-        return found
 
 
 _Graph = dict[str, list[tuple[str, tuple[str, ...]]]]

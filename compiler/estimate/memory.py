@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from dllm_run.specs.geometry import Geometry
 
@@ -42,6 +43,7 @@ _FRAGMENTATION, _FRAGMENTATION_HIGH = 0.05, 0.10  # of what is allocated and fre
 _DEVIATION = math.sqrt(1 / 12)  # of a uniform time
 
 
+@lru_cache(maxsize=4096)
 def training_memory(geometry: Geometry, setting: Setting) -> Memory:
     """Peak memory of a training step on one device, AdamW with bf16 or fp32 weights, full or LoRA on every linear layer."""
     if setting.quantization is not None and setting.lora_rank is None:
@@ -178,6 +180,7 @@ def _table(geometry: Geometry) -> int:
     return geometry.vocabulary * (geometry.embedding or geometry.width)
 
 
+@lru_cache(maxsize=4096)
 def inference_memory(geometry: Geometry, setting: InferenceSetting) -> Memory:
     """Peak memory of sampling or scoring on one device: weights, the widest moment of a layer, logits of the scored positions."""
     low, high = (_inference(geometry, setting, share) for share in (0.0, _FRAGMENTATION_HIGH))

@@ -1,6 +1,7 @@
 """Launchers: where the stages of a plan run."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dllm_run.specs.word import Word
 
@@ -8,6 +9,9 @@ from dllm_run.specs.word import Word
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch(Word):
     """Base of the launchers; the limits are those of a stage."""
+
+    here: ClassVar[bool] = False
+    """Whether stages run on the machine of whoever starts them."""
 
     def time_limit(self) -> int | None:
         """Seconds after which a stage is ended; None: never."""

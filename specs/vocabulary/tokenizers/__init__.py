@@ -16,3 +16,5 @@ class Tokenizer(Word):
     """Special tokens around every row, at most."""
     token_a_byte: ClassVar[bool] = False
     """Whether every byte of a text is one token."""
+    specials: ClassVar[tuple[str, ...]] = ()
+    """Names that stand for one token in a prompt, where `token_a_byte`."""

@@ -14,3 +14,4 @@ class Characters(Tokenizer):
     size: ClassVar[int | None] = 98
     added: ClassVar[int] = 1
     token_a_byte: ClassVar[bool] = True
+    specials: ClassVar[tuple[str, ...]] = ("<eos>", "<mask>")
