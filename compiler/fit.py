@@ -107,9 +107,12 @@ def _rows(facts: Facts) -> tuple[str, ...]:
 
 def _breakdown(found: Memory, room: int) -> str:
     """The parts, largest first; the last lines are the sum and what there is."""
-    rows = [*found.table(), ("in all", found.total), ("the limit", room)]
+    unit, name, digits = (2**30, "GiB", 1) if found.total >= 2**30 else (2**20, "MiB", 0)
+    parts = [row for row in found.table() if row[1] >= found.total / 1000]
+    rows = [*parts, ("in all", found.total), ("the limit", room)]
     width = max(len(part) for part, _ in rows)
-    return "\n".join([f"at the worst moment ({found.moment}):", *(f"{part:<{width}} {count / 2**30:8.2f} GiB" for part, count in rows)])
+    lines = (f"{part:<{width}} {count / unit:7.{digits}f} {name}" for part, count in rows)
+    return "\n".join([f"at the worst moment ({found.moment}):", *lines])
 
 
 def _larger(found: Memory) -> list[str]:

@@ -83,6 +83,18 @@ def on_gpu(model: str, gpu: str, *pairs: str) -> str:
     return text[: text.index("  bound:")] + text[text.index("compute:") :]
 
 
+def large_batch() -> str:
+    text = edited(
+        "    model: ${stages.train}\n    prompts",
+        "    model: Qwen/Qwen3-4B\n    batch: 3000\n    prompts",
+        '["Once "]',
+        f"{['Once'] * 3000}",
+    )
+    return text[: text.index("  train:")] + text[text.index("  look:") :].replace(
+        "compute: {device: cpu}", GPU.replace("GPU", "rtx3090-24gb")
+    )
+
+
 def sudoku(*pairs: str) -> str:
     return edited("./docs.txt", "{generate: sudoku}", "tokenizer: bytes", "tokenizer: characters", *pairs)
 
@@ -119,6 +131,18 @@ def circle_of_stages() -> str:
 """
     return edited(MODEL, '{from: "${stages.other}"}', "  bound:\n", other)
 
+
+SHORT = ("width: 64", "width: 64, positions: 64")
+HELD_OUT = edited(*SHORT, '["Once "]', "{data: {sources: [./notes.txt], holdout: 0.5}}", "    max_new_tokens: 64\n", "")
+QUESTION = edited(
+    *SHORT,
+    "[held_out_text]",
+    "[gsm8k]",
+    "    likelihood: {estimator: elbo, samples: 8}\n",
+    "    sampler: llada\n",
+    "    data: ${data.docs}\n    tasks",
+    "    tasks",
+)
 
 CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     # The text is no YAML that the language allows.
@@ -230,15 +254,9 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E314-prompts": (edited(", holdout: 0.1", "", '["Once "]\n    max_new_tokens: 64', "{data: '${data.docs}'}"), ()),
     "E315": (edited("width: 64", "width: 64, positions: 32"), ()),
     "E315-published": (edited(MODEL, "google-bert/bert-base-uncased", "max_length: 64", "max_length: 1024"), ()),
-    "E315-held-out": (
-        edited("positions", "positions", MODEL, MODEL.replace("64}", "64, positions: 64}"), '["Once "]', "{data: {sources: [./notes.txt], holdout: 0.5}}", "    max_new_tokens: 64\n", ""),
-        (),
-    ),
-    "E318": (edited("width: 64", "width: 64, positions: 64"), ()),
-    "E318-question": (
-        edited("width: 64", "width: 64, positions: 64", "[held_out_text]", "[gsm8k]", "    likelihood: {estimator: elbo, samples: 8}\n", "    sampler: llada\n"),
-        (),
-    ),
+    "E315-held-out": (HELD_OUT, ()),
+    "E318": (edited(*SHORT), ()),
+    "E318-question": (QUESTION, ()),
     "E316": (edited("block_size: 16", "block_size: 24"), ()),
     "E317": (edited("steps: 16", "steps: 18"), ()),
     "E320": (edited("    likelihood: {estimator: elbo, samples: 8}\n", "    sampler: llada\n"), ()),
@@ -247,15 +265,15 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E330": (on_gpu("GSAI-ML/LLaDA-8B-Base", "a100-40gb"), ()),
     "E330-micro": (on_gpu("Qwen/Qwen3-0.6B", "a100-40gb", "max_length: 64", "max_length: 2048"), ()),
     "E330-micro-and-checkpointing": (on_gpu("Qwen/Qwen3-1.7B", "a100-40gb", "max_length: 64", "max_length: 2048"), ()),
-    "E330-batch": (edited(MODEL, "Qwen/Qwen3-4B", "compute: {device: cpu}", GPU.replace("GPU", "rtx3090-24gb")).replace("    max", "    batch: 3000\n    max"), ()),
+    "E330-batch": (large_batch(), ()),
     "E430-gpu": (edited("compute: {device: cpu}", "compute: {gpu: a100-40gb}"), ()),
     "E430-gpu-of-a-cpu": (edited("compute: {device: cpu}", "compute: {device: cpu, gpus_per_node: 1, gpu: a100-40gb}"), ()),
     "E430": (edited('["Once "]', "{data: '${data.docs}'}"), ()),
     # Warnings.
     "W316": (edited("steps: 16", "steps: 128"), ()),
-    "W330": (on_gpu("Qwen/Qwen3-1.7B", "a100-40gb", "micro: 8", "micro: 32", "max_length: 64", "max_length: 128"), ()),
+    "W330": (on_gpu("Qwen/Qwen3-1.7B", "a100-40gb", "micro: 8", "micro: 32", "max_length: 64", "max_length: 88"), ()),
     "W330-mem": (edited(more="launch: {type: slurm, mem: 400M}\n"), ()),
-    "W331": (on_gpu("Qwen/Qwen3-0.6B", "a100-40gb", "100 steps", "300000 steps") + "launch: {type: slurm, time: 1-12}\n", ()),
+    "W331": (on_gpu("Qwen/Qwen3-0.6B", "a100-40gb", "100 steps", "2000000 steps") + "launch: {type: slurm, time: 1-12}\n", ()),
     "W431": (edited("  docs:", "  notes: {sources: [./notes.txt]}\n  docs:"), ()),
     "W501": (edited("./docs.txt", "package:no_such_package_here/docs.txt"), ()),
     "W501-hub": (edited("[./docs.txt]", "[allenai/tulu-3-sft-mixture]"), ()),
