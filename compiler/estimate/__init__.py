@@ -54,9 +54,10 @@ class InferenceSetting:
 class Memory:
     """Bytes of one device at its worst moment, and a range.
 
-    `low`: no fragmentation. `high`: of what a step allocates and frees 10 % are lost to it instead of 5, and the logits are those
-    of the most masked micro batch of a long run (three standard deviations of the mean of `micro` uniform times above the expected
-    share). Dropout, rows of unequal length and offloading to the host are in neither.
+    `low`: no fragmentation. `high`: of what a step allocates and frees 10 % are lost to it instead of 5 (on a CPU 45 of all that
+    training adds, instead of 30), and the logits are those of the most masked micro batch of a long run (three standard deviations
+    of the mean of `micro` uniform times above the expected share). Dropout, rows of unequal length and offloading to the host are
+    in neither.
     """
 
     moment: str
