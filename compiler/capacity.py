@@ -123,10 +123,12 @@ def _events(path: Path, facts: Facts) -> Iterator[Placed]:
     if not isinstance(stage, Training) or stage.duration.unit != "epochs":
         return
     steps, size = training_steps(facts), facts.size
-    if steps is not None and size is not None:
-        bound = "" if steps[0] == steps[1] else "at most "
-        for problem in stage.events_within(steps[1], f"{bound}{steps[1]} steps, of {size.training} rows"):
-            yield path, problem
+    if steps is None or facts.data is None:
+        return
+    rows = facts.data.limit if size is None else size.training
+    bound = "" if steps[0] == steps[1] and size is not None else "at most "
+    for problem in stage.events_within(steps[1], f"{bound}{steps[1]} steps, of {rows} rows"):
+        yield path, problem
 
 
 def _limit(path: Path, facts: Facts) -> Iterator[Placed]:
