@@ -41,6 +41,7 @@ def data(**fields: object) -> Data:
         data(holdout=Quantity.parse(0.3)),
         data(holdout=Quantity.parse("10 rows"), limit=100),
         data(sources=(Source(generate=Sudoku(), limit=7), GRIDS), holdout=HALF, limit=1000),
+        data(packing=True, max_length=50),
         data(holdout=HALF, packing=True, max_length=50),
         data(sources=(Source(path="./x.jsonl"),), holdout=HALF),
         data(sources=(Source(path="./x.jsonl"), GRIDS), packing=True, max_length=8),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dllm_run.compiler.at_hand import AtHand
 from dllm_run.compiler.compile import Compiled
 from dllm_run.compiler.estimate import Setting
 from dllm_run.compiler.estimate.memory import training_memory
@@ -78,12 +79,15 @@ def test_it_is_left_alone_where_the_text_does_not_say_enough_or_all(flag: str, c
     """Weights in a folder have a geometry at hand: that may warn, but not decide what the plan holds."""
     (tmp_path / "weights").mkdir()
     config = {
-        "model_type": "llama", "num_hidden_layers": 8, "hidden_size": 1024, "num_attention_heads": 8, "intermediate_size": 2048,
+        "model_type": "llama", "num_hidden_layers": 32, "hidden_size": 1024, "num_attention_heads": 8, "intermediate_size": 2048,
         "vocab_size": 32000, "max_position_embeddings": 2048,
     }  # fmt: skip
     (tmp_path / "weights" / "config.json").write_text(json.dumps(config))
     text = QWEN.replace("    model: Qwen/Qwen3-0.6B\n", "") + "model: Qwen/Qwen3-0.6B\n"
     assert body(compiling(text, flag)).batch.micro == (3 if "micro" in flag else 48)
+    at_hand = AtHand(tmp_path).geometry("./weights")
+    solved = largest_micro(at_hand, Setting(micro=1, length=1024), 48, DEVICES["a100-40gb"].memory) if at_hand is not None else None
+    assert solved is not None and solved < 48
 
 
 def test_a_model_that_is_trained_further_has_the_geometry_of_its_origin(compiling: Compile) -> None:
