@@ -19,7 +19,7 @@ from .check import diagnostic
 from .estimate.amounts import prompt_tokens
 from .estimate.facts import Facts, facts_of
 from .estimate.stage import cores_of, time_of
-from .estimate.units import span, time
+from .estimate.units import counted, span, time
 from .estimate.work import training_steps
 from .fit import memory_problems
 from .micro import micro_solved
@@ -125,9 +125,9 @@ def _events(path: Path, facts: Facts) -> Iterator[Placed]:
     steps, size = training_steps(facts), facts.size
     if steps is None or facts.data is None:
         return
-    rows = facts.data.limit if size is None else size.training
+    rows = size.training if size is not None else facts.data.limit or 0
     bound = "" if steps[0] == steps[1] and size is not None else "at most "
-    for problem in stage.events_within(steps[1], f"{bound}{steps[1]} steps, of {rows} rows"):
+    for problem in stage.events_within(steps[1], f"{bound}{counted(steps[1], 'step')}, of {counted(rows, 'row')}"):
         yield path, problem
 
 

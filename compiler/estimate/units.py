@@ -21,6 +21,11 @@ def time(seconds: float) -> str:
     return f"{number} {unit}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def span(shortest: float, longest: float) -> str:
     """A range of times."""
     (low, low_unit), (high, high_unit) = _time(shortest), _time(longest)

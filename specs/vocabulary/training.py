@@ -25,7 +25,7 @@ class Batch:
 
     global_: int = leaf("Rows of an optimizer step over all processes.", unit="rows", minimum=1, alias="global")
     micro: int | None = leaf(
-        "Rows of one forward and backward pass; null: the whole batch. Divides `global`.",
+        "Rows of one forward and backward pass; null: the most that `compute.gpu` holds, or all where none is named. Divides `global`.",
         unit="rows",
         default=None,
         minimum=1,

@@ -79,7 +79,7 @@ def test_it_is_left_alone_where_the_text_does_not_say_enough_or_all(flag: str, c
     """Weights in a folder have a geometry at hand: that may warn, but not decide what the plan holds."""
     (tmp_path / "weights").mkdir()
     config = {
-        "model_type": "llama", "num_hidden_layers": 32, "hidden_size": 1024, "num_attention_heads": 8, "intermediate_size": 2048,
+        "model_type": "llama", "num_hidden_layers": 10, "hidden_size": 1024, "num_attention_heads": 8, "intermediate_size": 2048,
         "vocab_size": 32000, "max_position_embeddings": 2048,
     }  # fmt: skip
     (tmp_path / "weights" / "config.json").write_text(json.dumps(config))

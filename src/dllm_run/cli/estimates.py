@@ -7,7 +7,7 @@ from typing import Any
 
 from dllm_run.compiler.at_hand import AtHand
 from dllm_run.compiler.estimate.stage import Course, Estimate, estimate
-from dllm_run.compiler.estimate.units import gib, size, span
+from dllm_run.compiler.estimate.units import counted, gib, size, span
 from dllm_run.specs.plan import Plan
 
 Estimates = dict[str, Estimate]
@@ -64,7 +64,7 @@ def _course(course: Course) -> str:
         last = "the last" if course.kept == 1 else f"the last {course.kept}"
         kept = f", {last} kept" if course.kept < course.checkpoints else ""
         weight = f" of {size(course.checkpoint_bytes)}" if course.checkpoint_bytes is not None else ""
-        parts.append(f"{course.checkpoints} checkpoint{'s' if course.checkpoints != 1 else ''}{weight}{kept}")
+        parts.append(f"{counted(course.checkpoints, 'checkpoint')}{weight}{kept}")
     return ", ".join(parts)
 
 
@@ -72,7 +72,7 @@ def _steps(steps: tuple[int, int] | None) -> str:
     if steps is None:
         return "optimizer steps follow from the rows"
     least, most = steps
-    return f"{most} optimizer step{'s' if most != 1 else ''}" if least == most else f"{least} to {most} optimizer steps"
+    return counted(most, "optimizer step") if least == most else f"{least} to {most} optimizer steps"
 
 
 def as_json(found: Estimate) -> dict[str, Any]:
