@@ -8,6 +8,8 @@ from dllm_run.specs.plan import InputRecord, Plan, Point
 from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.word import using
 
+from .at_hand import AtHand
+from .capacity import Sized, capacity
 from .check import Seen, check, mark_of, unread_data
 from .flags import Flags
 from .frame import form_problems, frame_problems
@@ -164,13 +166,16 @@ class _Run:
         self.same: list[tuple[str, str]] = []
         """Names of points that compute the same as an earlier one, after its name."""
         self._computes: dict[tuple[tuple[str, str], ...], str] = {}
+        self._at_hand = AtHand(lock.base)
         self._checked: Seen = {}
+        self._sized: Sized = {}
 
     def forget(self) -> None:
         """Let go of everything that is only there to be quick."""
         self.resolution = Resolution(self.resolution.layers)
         self.lowered.forget()
         self._checked.clear()
+        self._sized.clear()
 
     def alone(self, tree: Node, lock: Lock) -> _Done | None:
         """A tree that is no point: its errors do not count, and its stages are nobody's."""
@@ -192,7 +197,12 @@ class _Run:
             self.errors.update(dict.fromkeys(misfits(tree, self.resolution) or problems))
             return None
         edges = [_placed(item, path, root) for path, item in edge_problems(spec, self.lowered.inventories)]
-        found = [*check(spec, root, lambda path: written(tree, path), self._checked), *edges]
+
+        def home(path: tuple[str, ...]) -> tuple[str, ...]:
+            return written(tree, path)
+
+        sized = () if edges else capacity(spec, root, home, self._at_hand, self.lowered.inventories, self._sized)
+        found = [*check(spec, root, home, self._checked), *edges, *sized]
         for item in told_once(found, tree) if found else ():
             (self.errors if item.severity == "error" else self.warnings)[item] = None
         if self.errors:

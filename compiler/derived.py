@@ -56,10 +56,8 @@ def numbers(body: Stage, size_of: SizeOf) -> Iterator[Number]:
         yield from _training(body, size_of)
     tokens = next((part.value for part in parts(body) if part.path == ("max_new_tokens",)), None)
     for part in parts(body):
-        if isinstance(part.value, Sampler):
-            passes = part.value.forward_passes(tokens)
-            if passes is not None:
-                yield Number("forward passes per sample", passes, (part.path, ("max_new_tokens",)), cost=True)
+        if isinstance(part.value, Sampler) and tokens is not None:
+            yield Number("forward passes per sample", part.value.passes(tokens), (part.path, ("max_new_tokens",)), cost=True)
 
 
 def _training(body: Training, size_of: SizeOf) -> Iterator[Number]:

@@ -17,8 +17,11 @@ from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
+from dllm_run.specs.vocabulary.training import Training
 
+from .follow import tokenizer_of
 from .identity import RecordOf, own_text, stage_id
+from .micro import micro_solved
 from .read import MAX_FOUND
 from .shorten import listed, shortened
 from .suggest import nearest
@@ -111,7 +114,10 @@ class _Lowering:
                 edges[path] = Reference(self.stage(reference.stage), reference.output or target.outputs[0])
             for path, data in inventory.data:
                 edges[path] = Reference(self._data(name, stage, data), "data")
-            self.ids[name] = self.shared.plan((id(stage), self.spec.seed), stage, lambda: self._seeded(stage.completed()), edges)
+            solved = micro_solved(stage, self.spec.stages.__getitem__)
+            # What is solved follows from other stages too, so that it belongs to what identifies the skeleton.
+            micro = solved.batch.micro if solved is not stage and isinstance(solved, Training) else None
+            self.ids[name] = self.shared.plan((id(stage), self.spec.seed, micro), stage, lambda: self._seeded(solved.completed()), edges)
         return self.ids[name]
 
     def _data(self, name: str, stage: Stage, data: Data) -> str:
@@ -142,14 +148,9 @@ class _Lowering:
 
     def tokenizer_of(self, model: Model | Reference) -> Tokenizer | Reference | str:
         """The tokenizer of a model's origin: never an edge to trained weights."""
-        while isinstance(model, Reference) or (model.tokenizer is None and isinstance(model.from_, Reference)):
-            origin = model if isinstance(model, Reference) else model.from_
-            assert isinstance(origin, Reference)
-            model = self._model_of(origin)
-        if model.tokenizer is not None:
-            return model.tokenizer
-        assert isinstance(model.from_, str), "a model from scratch without tokenizer is a diagnostic"
-        return model.from_
+        found = tokenizer_of(model, self.spec.stages.__getitem__)
+        assert found is not None, "a model from scratch without tokenizer is a diagnostic"
+        return found
 
     def format_of(self, model: Model | Reference, data: Data) -> str:
         """How a stage reads data that trains on none: as the stage does that trains on just these, else as its model last did."""
@@ -158,11 +159,6 @@ class _Lowering:
                 return stage.data_format
         source = model if isinstance(model, Reference) else model.from_
         return self.spec.stages[source.stage].data_format or "text" if isinstance(source, Reference) else "text"
-
-    def _model_of(self, reference: Reference) -> Model | Reference:
-        found = getattr(self.spec.stages[reference.stage], "model", None)
-        assert isinstance(found, Model | Reference)
-        return found
 
 
 _SHOWN = 10

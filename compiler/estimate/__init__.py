@@ -54,9 +54,10 @@ class InferenceSetting:
 class Memory:
     """Bytes of one device at its worst moment, and a range.
 
-    `low`: no fragmentation. `high`: of what a step allocates and frees 10 % are lost to it instead of 5, and the logits are those
-    of the most masked micro batch of a long run (three standard deviations of the mean of `micro` uniform times above the expected
-    share). Dropout, rows of unequal length and offloading to the host are in neither.
+    `low`: no fragmentation. `high`: of what a step allocates and frees 10 % are lost to it instead of 5 (on a CPU 45 of all that
+    training adds, instead of 30), and the logits are those of the most masked micro batch of a long run (three standard deviations
+    of the mean of `micro` uniform times above the expected share). Dropout, rows of unequal length and offloading to the host are
+    in neither.
     """
 
     moment: str
@@ -87,24 +88,3 @@ class Memory:
         parts = [(field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self)]
         found = [(name, size) for name, size in parts if name not in ("moment", "low", "high") and size]
         return sorted(found, key=lambda part: -part[1])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """A GPU: bytes that programs see (CUDA's total memory, below the nominal size), dense bf16 peak in TFLOP/s."""
-
-    memory: int
-    tflops: float
-
-
-# Peaks are those of the data sheets, without sparsity, fp32 accumulation, SXM cards of A100, H100 and H200.
-DEVICES: dict[str, Device] = {
-    "a100-40gb": Device(memory=42_200_000_000, tflops=312.0),
-    "a100-80gb": Device(memory=84_900_000_000, tflops=312.0),
-    "h100-80gb": Device(memory=84_900_000_000, tflops=989.0),
-    "h200-141gb": Device(memory=150_000_000_000, tflops=989.0),
-    "v100-32gb": Device(memory=34_000_000_000, tflops=15.7),  # no bf16 units: the fp32 peak
-    "l40s-48gb": Device(memory=47_600_000_000, tflops=362.0),
-    "rtx4090-24gb": Device(memory=25_200_000_000, tflops=165.0),
-    "rtx3090-24gb": Device(memory=25_300_000_000, tflops=71.0),
-}

@@ -1,8 +1,8 @@
 """Floating-point operations of training, sampling and scoring, and the time they take; a multiply-add counts two."""
 
+from dllm_run.specs.devices import DEVICES
 from dllm_run.specs.geometry import Geometry
 
-from . import DEVICES
 from .activations import mlp_width
 
 
@@ -59,12 +59,14 @@ def likelihood_flops(geometry: Geometry, *, rows: float, samples: float, length:
     return rows * samples * forward_flops(geometry, tokens=length, length=length, scored=length * scored_share)
 
 
-def seconds(flops: float, device: str, *, devices: int = 1, share_low: float = 0.25, share_high: float = 0.40) -> tuple[float, float]:
-    """Shortest and longest time on GPUs that reach between the two shares of their bf16 peak.
+def seconds(
+    flops: float, device: str, *, devices: int = 1, fp32: bool = False, share_low: float = 0.25, share_high: float = 0.40
+) -> tuple[float, float]:
+    """Shortest and longest time on GPUs that reach between the two shares of their peak, of bf16 or of fp32.
 
     25 to 40 % is what published training runs of this kind report as model FLOPs utilisation; small models reach less.
     """
-    peak = DEVICES[device].tflops * 1e12 * devices
+    peak = (DEVICES[device].tflops_fp32 if fp32 else DEVICES[device].tflops) * 1e12 * devices
     return flops / (peak * share_high), flops / (peak * share_low)
 
 

@@ -11,7 +11,6 @@ from ..noise import Stream
 from . import BuiltTask, Setting, TableRow
 
 _CELLS = SIDE * SIDE
-_EMPTY = 0.6
 
 
 def build(word: SudokuTask, setting: Setting) -> BuiltTask:
@@ -40,7 +39,7 @@ def build(word: SudokuTask, setting: Setting) -> BuiltTask:
 def _puzzle(grid: str, stream: Stream, index: int) -> str:
     """The grid with 60 % of its cells emptied, always the same ones."""
     order = sorted(range(_CELLS), key=lambda cell: stream.integer(index, cell))
-    emptied = set(order[: round(_CELLS * _EMPTY)])
+    emptied = set(order[: round(_CELLS * SudokuTask.emptied)])
     return "".join("." if cell in emptied else digit for cell, digit in enumerate(grid))
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from dllm_run.specs.devices import DEVICES
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 
@@ -14,6 +15,12 @@ class Compute:
         "Where tensors live; null: cuda where GPUs are declared, else cpu.", default=None, choices=("cpu", "cuda"), effect=Effect.NUMERICS
     )
     gpus_per_node: int = leaf("GPUs of a node.", default=0, minimum=0, maximum=1, effect=Effect.NUMERICS)
+    gpu: str | None = leaf(
+        "Which GPU that is: memory is then checked, and `batch.micro` solved, before anything runs; null: not said.",
+        default=None,
+        choices=tuple(DEVICES),
+        effect=Effect.NUMERICS,
+    )
     precision: str = leaf("Precision of matrix products; weights stay in fp32.", default="fp32", choices=("fp32", "bf16"))
     threads: int | None = leaf(
         "CPU threads of a process; null: all cores of the machine, the same again when a run continues.",

@@ -25,7 +25,7 @@ class Batch:
 
     global_: int = leaf("Rows of an optimizer step over all processes.", unit="rows", minimum=1, alias="global")
     micro: int | None = leaf(
-        "Rows of one forward and backward pass; null: the whole batch. Divides `global`.",
+        "Rows of one forward and backward pass; null: the most that `compute.gpu` holds, or all where none is named. Divides `global`.",
         unit="rows",
         default=None,
         minimum=1,
@@ -153,9 +153,12 @@ class Training(Stage):
                 )
 
     def _events(self) -> Iterator[Problem]:
-        if self.duration.unit != "steps":
-            return
-        total = round(self.duration.amount)
+        if self.duration.unit == "steps":
+            total = round(self.duration.amount)
+            yield from self.events_within(total, f"the run has {total} steps")
+
+    def events_within(self, total: int, why: str) -> Iterator[Problem]:
+        """What never happens in `total` steps; `why` says where these come from."""
         warmup = self.optimizer.warmup
         if warmup.unit != FRACTION and warmup.amount > total:
             yield Problem(
@@ -163,7 +166,7 @@ class Training(Stage):
                 message=f"a warm-up of {warmup.amount:g} steps is longer than the run",
                 path=("optimizer", "warmup"),
                 fix=(("optimizer", "warmup"), 0.1),
-                related=((("duration",), f"{total} steps"),),
+                related=((("duration",), why),),
             )
         events = [("checkpoint", self.checkpoint.every)]
         if self.evaluate is not None:
@@ -175,6 +178,6 @@ class Training(Stage):
                     message=f"{name} every {every.amount:g} steps never happens",
                     path=(name, "every"),
                     fix=((name, "every"), f"{max(1, total // 10)} steps"),
-                    related=((("duration",), f"the run has {total} steps"),),
+                    related=((("duration",), why),),
                     severity="error" if name == "evaluate" else "warning",
                 )

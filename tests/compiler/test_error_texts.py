@@ -91,6 +91,31 @@ def edited(*pairs: str, more: str = "") -> str:
     return text + more
 
 
+GPU = "compute: {gpus_per_node: 1, gpu: GPU}"
+
+
+def on_gpu(model: str, gpu: str, *pairs: str) -> str:
+    """The training alone, of published weights on a GPU."""
+    text = edited(MODEL, model, "compute: {device: cpu}", GPU.replace("GPU", gpu), *pairs)
+    return text[: text.index("  bound:")] + text[text.index("compute:") :]
+
+
+def large_batch() -> str:
+    text = edited(
+        "    model: ${stages.train}\n    prompts",
+        "    model: Qwen/Qwen3-4B\n    batch: 3000\n    prompts",
+        '["Once "]',
+        f"{['Once'] * 3000}",
+    )
+    return text[: text.index("  train:")] + text[text.index("  look:") :].replace(
+        "compute: {device: cpu}", GPU.replace("GPU", "rtx3090-24gb")
+    )
+
+
+def sudoku(*pairs: str) -> str:
+    return edited("./docs.txt", "{generate: sudoku}", "tokenizer: bytes", "tokenizer: characters", *pairs)
+
+
 def two_evaluations_of_the_top() -> str:
     return edited("compute: {device: cpu}", "compute: {device: gpu, threads: 0}")
 
@@ -144,6 +169,18 @@ SCRIPTS = {
 def script(name: str, launch: str = "") -> tuple[str, tuple[str, ...]]:
     return edited(more=f"launch: {{type: slurm, script: ./{name}.sbatch.j2{launch}}}\n"), ()
 
+
+SHORT = ("width: 64", "width: 64, positions: 64")
+HELD_OUT = edited(*SHORT, '["Once "]', "{data: {sources: [./notes.txt], holdout: 0.5}}", "    max_new_tokens: 64\n", "")
+QUESTION = edited(
+    *SHORT,
+    "[held_out_text]",
+    "[gsm8k]",
+    "    likelihood: {estimator: elbo, samples: 8}\n",
+    "    sampler: llada\n",
+    "    data: ${data.docs}\n    tasks",
+    "    tasks",
+)
 
 CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     # The text is no YAML that the language allows.
@@ -214,6 +251,7 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E103-time": (edited(more="launch: {type: slurm, time: tomorrow}\n"), ()),
     "E103-extra": (edited(more='launch: {type: slurm, extra: {comment: "a\\nb", --x: 1, array: 0-3}}\n'), ()),
     "E103-stage-name": (edited("  look:", "  look at:"), ()),
+    "E103-gpu": (edited("compute: {device: cpu}", "compute: {gpus_per_node: 1, gpu: h100}"), ()),
     "E103-inherited": (two_evaluations_of_the_top(), ()),
     "E104": (edited("global: 32", "global: many"), ()),
     "E104-shorthand": (edited("batch: {global: 32, micro: 8}", "batch: many"), ()),
@@ -286,19 +324,34 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E311": (edited("micro: 8", "micro: 7"), ()),
     "E311-flag": (SPEC, ("stages.train.batch=33",)),
     "E312": (edited("warmup: 0.1", "warmup: 200 steps"), ()),
+    "E312-epochs": (sudoku("100 steps", "2 epochs", "warmup: 0.1", "warmup: 200 steps"), ()),
+    "E313-epochs": (sudoku("100 steps", "2 epochs\n    evaluate: {every: 50 steps}\n    checkpoint: {every: 50 steps}"), ()),
     "E313": (edited("100 steps", "100 steps\n    evaluate: {every: 500 steps}"), ()),
     "E313-warning": (edited("100 steps", "100 steps\n    checkpoint: {every: 500 steps}"), ()),
     "E314": (edited(", holdout: 0.1", "", "100 steps", "100 steps\n    evaluate: {every: 50 steps}"), ()),
     "E314-prompts": (edited(", holdout: 0.1", "", '["Once "]\n    max_new_tokens: 64', "{data: '${data.docs}'}"), ()),
     "E315": (edited("width: 64", "width: 64, positions: 32"), ()),
+    "E315-published": (edited(MODEL, "google-bert/bert-base-uncased", "max_length: 64", "max_length: 1024"), ()),
+    "E315-held-out": (HELD_OUT, ()),
+    "E318": (edited(*SHORT), ()),
+    "E318-question": (QUESTION, ()),
     "E316": (edited("block_size: 16", "block_size: 24"), ()),
     "E317": (edited("steps: 16", "steps: 18"), ()),
     "E320": (edited("    likelihood: {estimator: elbo, samples: 8}\n", "    sampler: llada\n"), ()),
     "E320-nothing": (edited("    likelihood: {estimator: elbo, samples: 8}\n", ""), ()),
     "E321": (edited("[held_out_text]", "[held_out_text, held_out_text]"), ()),
+    "E330": (on_gpu("GSAI-ML/LLaDA-8B-Base", "a100-40gb"), ()),
+    "E330-micro": (on_gpu("Qwen/Qwen3-0.6B", "a100-40gb", "max_length: 64", "max_length: 2048"), ()),
+    "E330-micro-and-checkpointing": (on_gpu("Qwen/Qwen3-1.7B", "a100-40gb", "max_length: 64", "max_length: 2048"), ()),
+    "E330-batch": (large_batch(), ()),
+    "E430-gpu": (edited("compute: {device: cpu}", "compute: {gpu: a100-40gb}"), ()),
+    "E430-gpu-of-a-cpu": (edited("compute: {device: cpu}", "compute: {device: cpu, gpus_per_node: 1, gpu: a100-40gb}"), ()),
     "E430": (edited('["Once "]', "{data: '${data.docs}'}"), ()),
     # Warnings.
     "W316": (edited("steps: 16", "steps: 128"), ()),
+    "W330": (on_gpu("Qwen/Qwen3-1.7B", "a100-40gb", "micro: 8", "micro: 32", "max_length: 64", "max_length: 88"), ()),
+    "W330-mem": (edited(more="launch: {type: slurm, mem: 400M}\n"), ()),
+    "W331": (on_gpu("Qwen/Qwen3-0.6B", "a100-40gb", "100 steps", "2000000 steps") + "launch: {type: slurm, time: 1-12}\n", ()),
     "W431": (edited("  docs:", "  notes: {sources: [./notes.txt]}\n  docs:"), ()),
     "W432": (edited(more="cases: {a: {}, b: {launch: local}}\n"), ()),
     "W501": (edited("./docs.txt", "package:no_such_package_here/docs.txt"), ()),

@@ -8,9 +8,10 @@ import pytest
 import torch
 import transformers
 
-from dllm_run.compiler.estimate import DEVICES, Attention, InferenceSetting, Precision, Setting, StrategyName
+from dllm_run.compiler.estimate import Attention, InferenceSetting, Precision, Setting, StrategyName
 from dllm_run.compiler.estimate.activations import layer_bytes
 from dllm_run.compiler.estimate.memory import inference_memory, training_memory
+from dllm_run.specs.devices import DEVICES
 from dllm_run.specs.geometry import Geometry
 from dllm_run.specs.published import PUBLISHED
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dllm_run.specs.field import leaf
+from dllm_run.specs.geometry import Geometry
 
 from . import Scratch
 
@@ -15,3 +16,18 @@ class Llama(Scratch):
     word: ClassVar[str] = "llama"
 
     rope_theta: float = leaf("Base of the rotary frequencies.", default=10000.0, above=0)
+
+    def geometry(self, vocabulary: int) -> Geometry | None:
+        assert self.heads is not None and self.mlp is not None
+        return Geometry(
+            layers=self.layers,
+            width=self.width,
+            heads=self.heads,
+            kv_heads=self.heads,
+            head_dim=self.width // self.heads,
+            mlp=self.mlp,
+            vocabulary=vocabulary,
+            positions=self.positions,
+            tied=self.tie_embeddings,
+            norm_parameters=(2 * self.layers + 1) * self.width,
+        )

@@ -11,3 +11,4 @@ class Local(Launch):
     """Stages run here, one after the other, each in a process of its own."""
 
     word: ClassVar[str] = "local"
+    here: ClassVar[bool] = True

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
+from dllm_run.specs.slurm_amounts import slurm_bytes, slurm_seconds
 
 from . import Launch
 
@@ -50,6 +51,15 @@ class Slurm(Launch):
         locates="script",
     )
     extra: dict[str, Any] = leaf("Any other sbatch option, without the dashes.", factory=dict, example="{comment: my-project}")
+
+    def time_limit(self) -> int | None:
+        return None if self.time is None else slurm_seconds(self.time)
+
+    def memory_limit(self) -> int | None:
+        return None if self.mem is None else slurm_bytes(self.mem)
+
+    def cores(self) -> int | None:
+        return self.cpus_per_task
 
     def problems(self) -> Iterator[Problem]:
         """What a line of #SBATCH cannot hold."""

@@ -31,3 +31,9 @@ class Mdlm(Objective):
         default="uniform",
         choices=("uniform", "stratified"),
     )
+
+    def scored_share(self) -> float:
+        return self.schedule.mean_mask_rate()
+
+    def in_strata(self) -> bool:
+        return self.time_sampling == "stratified"

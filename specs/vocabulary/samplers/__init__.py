@@ -15,9 +15,13 @@ class Sampler(Word):
         """Whether two seeds can give two results."""
         return True
 
-    def forward_passes(self, tokens: int | None) -> int | None:
-        """Forward passes that one sample of so many new tokens takes, where the fields alone decide it."""
-        return None
+    def window(self, tokens: int) -> int:
+        """Open positions that one forward pass scores, at most, where `tokens` tokens are generated."""
+        return tokens
+
+    def passes(self, tokens: int) -> int:
+        """Forward passes that fill `tokens` open positions, or a bound above them."""
+        return tokens
 
     def problems_for(self, tokens: int) -> Iterator[Problem]:
         """What does not work out when `tokens` tokens are generated; paths are the sampler's own."""

@@ -32,9 +32,11 @@ class Llada(Sampler):
     def draws_random_numbers(self) -> bool:
         return self.temperature > 0 or self.remasking == "random"
 
-    def forward_passes(self, tokens: int | None) -> int | None:
-        # Every step commits at least one token.
-        return tokens if self.steps is None else min(self.steps, tokens or self.steps)
+    def window(self, tokens: int) -> int:
+        return min(tokens, self.block_size or tokens)
+
+    def passes(self, tokens: int) -> int:
+        return min(tokens, self.steps or tokens)
 
     def problems_for(self, tokens: int) -> Iterator[Problem]:
         block = self.block_size or tokens

@@ -8,3 +8,7 @@ from dllm_run.specs.word import Word
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule(Word):
     """Base of the noise schedules."""
+
+    def mean_mask_rate(self) -> float:
+        """Mean of 1 - alpha(t) over t, or a bound above it: what estimates of memory and time count with."""
+        return 1.0

@@ -11,3 +11,6 @@ class Linear(Schedule):
     """alpha(t) = 1 - t: the mask rate is t itself (LLaDA, MDLM)."""
 
     word: ClassVar[str] = "linear"
+
+    def mean_mask_rate(self) -> float:
+        return 0.5

@@ -14,3 +14,5 @@ class BuiltInTask(Word):
     shorthand: ClassVar[str] = "name"
     needs: ClassVar[tuple[str, ...]] = ()
     """Fields of the evaluation that must be given."""
+    emptied: ClassVar[float] = 0.0
+    """Share of a held-out row that the sampler fills in; 0: the row is scored."""

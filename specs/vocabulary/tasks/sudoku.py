@@ -12,3 +12,4 @@ class SudokuTask(BuiltInTask):
 
     word: ClassVar[str] = "sudoku"
     needs: ClassVar[tuple[str, ...]] = ("data", "sampler")
+    emptied: ClassVar[float] = 0.6

@@ -1,6 +1,7 @@
 """Tokenizers: how text becomes tokens where a model brings no tokenizer of its own."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dllm_run.specs.word import Word
 
@@ -8,3 +9,12 @@ from dllm_run.specs.word import Word
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokenizer(Word):
     """Base of the tokenizers."""
+
+    size: ClassVar[int | None] = None
+    """Tokens, with the special ones; None where a file decides."""
+    added: ClassVar[int] = 2
+    """Special tokens around every row, at most."""
+    token_a_byte: ClassVar[bool] = False
+    """Whether every byte of a text is one token."""
+    specials: ClassVar[tuple[str, ...]] = ()
+    """Names that stand for one token in a prompt, where `token_a_byte`."""

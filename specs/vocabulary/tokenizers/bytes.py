@@ -11,3 +11,7 @@ class Bytes(Tokenizer):
     """UTF-8 bytes: 256 tokens, then end of text and mask."""
 
     word: ClassVar[str] = "bytes"
+    size: ClassVar[int | None] = 258
+    added: ClassVar[int] = 1
+    token_a_byte: ClassVar[bool] = True
+    specials: ClassVar[tuple[str, ...]] = ("<eos>", "<mask>")

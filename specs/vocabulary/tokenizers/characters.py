@@ -11,3 +11,7 @@ class Characters(Tokenizer):
     """Printable ASCII and the newline, one token a character, then end of text and mask. Anything else is an error."""
 
     word: ClassVar[str] = "characters"
+    size: ClassVar[int | None] = 98
+    added: ClassVar[int] = 1
+    token_a_byte: ClassVar[bool] = True
+    specials: ClassVar[tuple[str, ...]] = ("<eos>", "<mask>")

@@ -11,11 +11,14 @@ from rich.table import Table
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Runs
 
+from .estimates import Estimates, as_json, cells, estimates, footer
 from .explained_stage import show_explained
 from .specs import find
 from .state import StageState, states
 
 _MANY = 60
+_WIDE = 110
+"""Columns of a terminal from which estimates have room beside kind and id."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -27,12 +30,27 @@ def main(options: argparse.Namespace) -> int:
     if options.explain is not None:
         show_explained(found, plan, options.explain, as_json=options.json)
         return code
+    shown = found if options.json else first(found)
+    sized = estimates(plan, named.base, [item.id for item in shown])
     if options.json:
-        stages = [{"id": item.id, "name": item.name, "kind": item.kind, "action": item.action, "why": item.why} for item in found]
+        stages = [
+            {
+                "id": item.id,
+                "name": item.name,
+                "kind": item.kind,
+                "action": item.action,
+                "why": item.why,
+                "estimate": as_json(sized[item.id]),
+            }
+            for item in found
+        ]
         points = {point_id: {"name": point.name, "stages": point.stages} for point_id, point in plan.points.items()}
         print(json.dumps({"schema": "dllm-run/plan-table/1", "run": plan.run_id, "stages": stages, "points": points}, indent=2))
         return code
-    Console(highlight=False).print(heading(plan), stage_table(found), sep="\n")
+    console = Console(highlight=False)
+    console.print(heading(plan), stage_table(found, sized, wide=console.width >= _WIDE), sep="\n")
+    for line in footer(plan, sized):
+        console.print(line, style="dim", markup=False)
     return code
 
 
@@ -44,15 +62,24 @@ def heading(plan: Plan) -> str:
     return f"[bold]{plan.name}[/bold]   run {plan.run_id}{points}{inputs}"
 
 
-def stage_table(found: list[StageState]) -> Table:
-    """The stages; of very many, those that still have something to do come first."""
+def first(found: list[StageState]) -> list[StageState]:
+    """The stages that a table has room for: of very many, those that still have something to do."""
+    return found if len(found) <= _MANY else sorted(found, key=lambda item: item.status == "done")[:_MANY]
+
+
+def stage_table(found: list[StageState], sized: Estimates | None = None, *, wide: bool = True) -> Table:
+    """The stages, with their estimates where there are any, and how many more there are; kind and id where it is wide."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("STAGE", "KIND", "ACTION", "WHY", "ID"):
-        table.add_column(column, overflow="fold")
-    shown = found if len(found) <= _MANY else sorted(found, key=lambda item: item.status == "done")[:_MANY]
+    estimated = ("DEVICES", "MEMORY", "TIME") if sized is not None else ()
+    for column in ("STAGE", "KIND", "ACTION", "WHY", *estimated, "ID"):
+        if wide or column not in ("KIND", "ID"):
+            table.add_column(column, overflow="fold", no_wrap=column in estimated)
+    shown = first(found)
     for item in shown:
         colour = {"done": "green", "blocked": "red"}.get(item.action, "yellow")
-        table.add_row(item.name, item.kind, f"[{colour}]{item.action}[/{colour}]", escape(item.why), f"[dim]{item.id}[/dim]")
+        action = f"[{colour}]{item.action}[/{colour}]"
+        middle = (action, escape(item.why), *(cells(sized[item.id]) if sized is not None else ()))
+        table.add_row(*((item.name, item.kind, *middle, f"[dim]{item.id}[/dim]") if wide else (item.name, *middle)))
     if len(shown) < len(found):
-        table.add_row(f"… {len(found) - len(shown)} more", "", "", "", "")
+        table.add_row(f"… {len(found) - len(shown)} more")
     return table

@@ -1,0 +1,175 @@
+"""What would not fit, not finish or never happen: found by arithmetic before anything is allocated."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from dllm_run.specs.errors import Diagnostic
+from dllm_run.specs.inventory import Inventories
+from dllm_run.specs.problem import Problem
+from dllm_run.specs.reference import Reference
+from dllm_run.specs.slurm_amounts import slurm_time
+from dllm_run.specs.vocabulary.compute import Compute
+from dllm_run.specs.vocabulary.samplers import Sampler
+from dllm_run.specs.vocabulary.spec import Spec
+from dllm_run.specs.vocabulary.stages import Stage
+from dllm_run.specs.vocabulary.stages.sample import HeldOut, Sample
+from dllm_run.specs.vocabulary.tasks import BuiltInTask
+from dllm_run.specs.vocabulary.training import Training
+from dllm_run.specs.word import members
+
+from .at_hand import AtHand
+from .check import diagnostic
+from .estimate.amounts import prompt_tokens
+from .estimate.facts import Facts, facts_of
+from .estimate.stage import cores_of, time_of
+from .estimate.units import counted, span, time
+from .estimate.work import training_steps
+from .fit import memory_problems
+from .micro import micro_solved
+from .node import Node
+
+Path = tuple[str, ...]
+Placed = tuple[Path, Problem]
+"""A finding and the path that its own paths start from."""
+
+
+Sized = dict[tuple[int, ...], tuple[Stage, ...]]
+"""Identities of a stage and of all that it needs, to these objects, which stay alive with them."""
+
+
+def capacity(
+    spec: Spec, root: Node, written: Callable[[Path], Path], at_hand: AtHand, inventories: Inventories, sized: Sized
+) -> Iterator[Diagnostic]:
+    """Findings about the stages of a typed spec whose references hold. What is in `sized` was told at another point of a sweep."""
+    stage_of = spec.stages.__getitem__
+    for path, problem in _inert_gpus(spec, written):
+        yield diagnostic(problem, path, root, written)
+    for name, stage in spec.stages.items():
+        needed = _with_needs(name, spec.stages, inventories)
+        key = tuple(map(id, needed))
+        if key in sized:
+            continue
+        sized[key] = needed
+        facts = facts_of(micro_solved(stage, stage_of).completed(), stage_of, at_hand)
+        if facts is None:
+            continue
+        path = ("stages", name)
+
+        def own(inner: Path, path: Path = path) -> bool:
+            return written((*path, *inner)) in ((*path, *inner), inner)
+
+        for start, problem in (*_lengths(path, facts), *_events(path, facts), *_limit(path, facts)):
+            yield diagnostic(problem, start, root, written)
+        for problem in memory_problems(name, facts, own):
+            yield diagnostic(problem, path, root, written)
+
+
+def _with_needs(name: str, stages: Mapping[str, Stage], inventories: Inventories) -> tuple[Stage, ...]:
+    """A stage and all that it needs, in an order of their own."""
+    found: dict[str, Stage] = {}
+    waiting = [name]
+    while waiting:
+        needed = waiting.pop()
+        if needed not in found:
+            found[needed] = stages[needed]
+            waiting.extend(edge.reference.stage for edge in inventories.of(stages[needed]).edges)
+    return tuple(found.values())
+
+
+def _inert_gpus(spec: Spec, written: Callable[[Path], Path]) -> Iterator[Placed]:
+    """A GPU that is named where no stage that gets the name computes on one."""
+    homes: dict[Path, list[Compute]] = {}
+    for name, stage in spec.stages.items():
+        if stage.compute.gpu is not None:
+            homes.setdefault(written(("stages", name, "compute", "gpu")), []).append(stage.compute)
+    for home, computes in homes.items():
+        if any(compute.gpus_per_node and compute.completed().device == "cuda" for compute in computes):
+            continue
+        cpu = any(compute.device == "cpu" for compute in computes)
+        label = "leave it out" if cpu else "say how many, or leave it out"
+        message = "gpu has no effect on a CPU" if cpu else "gpu has no effect where `gpus_per_node` is 0"
+        fix = None if cpu else (("gpus_per_node",), 1)
+        yield home[:-1], Problem(code="E430", message=message, path=("gpu",), label=label, fix=fix)
+
+
+def _lengths(path: Path, facts: Facts) -> Iterator[Placed]:
+    """Sequences that are longer than the model."""
+    stage = facts.stage
+    if facts.geometry is None:
+        return
+    positions = facts.geometry.positions
+    if isinstance(stage, Training):
+        yield from _training_length(path, stage, facts, positions)
+    elif isinstance(stage, Sample):
+        if isinstance(stage.prompts, HeldOut):
+            yield from _held_out_length(path, stage.prompts, facts, positions)
+            return
+        given, new = prompt_tokens(stage.prompts, facts.tokenizer)[0], stage.max_new_tokens
+        if new is not None and given + new > positions:
+            message = f"a prompt of {given} and {new} new tokens do not fit a model of {positions} positions"
+            yield path, _too_many(message, positions - given, stage.sampler)
+    elif (
+        stage.sampler is not None
+        and stage.max_new_tokens >= positions
+        and any(task.name not in members(BuiltInTask) for task in stage.tasks)
+    ):
+        message = f"{stage.max_new_tokens} new tokens leave no room for a question in a model of {positions} positions"
+        yield path, _too_many(message, positions // 2, stage.sampler)
+
+
+def _training_length(path: Path, stage: Training, facts: Facts, positions: int) -> Iterator[Placed]:
+    assert facts.data is not None
+    if facts.data.max_length <= positions or (stage.model.scratch is not None and not isinstance(stage.data, Reference)):
+        return  # a stage that has both knows by itself
+    message = f"sequences of {facts.data.max_length} tokens do not fit a model of {positions} positions"
+    start, key = (("stages", stage.data.stage), ("data",)) if isinstance(stage.data, Reference) else (path, ("data",))
+    fix = ((*key, "max_length"), positions)
+    yield start, Problem(code="E315", message=message, path=(*key, "max_length"), fix=fix)
+
+
+def _held_out_length(path: Path, prompts: HeldOut, facts: Facts, positions: int) -> Iterator[Placed]:
+    assert facts.data is not None
+    length = min(prompts.length or facts.data.max_length, facts.data.max_length)
+    if length > positions:
+        message = f"rows of up to {length} tokens do not fit a model of {positions} positions"
+        where = ("prompts", "length")
+        yield path, Problem(code="E315", message=message, path=where, fix=(where, positions))
+
+
+def _too_many(message: str, room: int, sampler: Sampler) -> Problem:
+    block = sampler.window(room) if room > 0 else 1
+    legal = room // block * block
+    fix = (("max_new_tokens",), legal) if room > 0 else None
+    return Problem(code="E318", message=message, path=("max_new_tokens",), label=f"at most {max(0, legal)}", fix=fix)
+
+
+def _events(path: Path, facts: Facts) -> Iterator[Placed]:
+    """What never happens in so many epochs of rows that are known."""
+    stage = facts.stage
+    if not isinstance(stage, Training) or stage.duration.unit != "epochs":
+        return
+    steps, size = training_steps(facts), facts.size
+    if steps is None or facts.data is None:
+        return
+    rows = size.training if size is not None else facts.data.limit or 0
+    bound = "" if steps[0] == steps[1] and size is not None else "at most "
+    for problem in stage.events_within(steps[1], f"{bound}{counted(steps[1], 'step')}, of {counted(rows, 'row')}"):
+        yield path, problem
+
+
+def _limit(path: Path, facts: Facts) -> Iterator[Placed]:
+    """A time limit that even a fast run would meet."""
+    limit = facts.stage.launch.time_limit()
+    found = time_of(facts, cores_of(facts.stage)) if limit is not None else None
+    if limit is None or found is None or found[0] <= limit:
+        return
+    yield (
+        path,
+        Problem(
+            code="W331",
+            severity="warning",
+            message=f"stage {path[1]!r} takes {time(found[0])} at the least, its job ends after {time(limit)}",
+            path=("launch", "time"),
+            label=f"estimated: {span(*found)}",
+            fix=(("launch", "time"), slurm_time(found[1])),
+        ),
+    )

@@ -1,0 +1,62 @@
+"""What is known of a stage beyond its own fields: geometry, rows, tokenizer."""
+
+from dataclasses import dataclass
+
+from dllm_run.specs.geometry import Geometry
+from dllm_run.specs.reference import Reference
+from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.stages import Stage
+from dllm_run.specs.vocabulary.stages.data import DataStage
+from dllm_run.specs.vocabulary.stages.eval import Eval
+from dllm_run.specs.vocabulary.stages.sample import HeldOut, Sample
+from dllm_run.specs.vocabulary.training import Training
+
+from ..at_hand import AtHand
+from ..follow import StageOf, data_of, geometry_of, tokenizer_of
+from .amounts import Size, TokenizerOf, longest_sequence, size_of
+
+Modelled = Training | Sample | Eval
+"""Stages that run a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Of a complete stage that runs a model."""
+
+    stage: Modelled
+    geometry: Geometry | None
+    data: Data | None
+    format: str
+    tokenizer: TokenizerOf
+    at_hand: AtHand | None
+
+    @property
+    def size(self) -> Size | None:
+        """Rows of the data; files are read when this is first asked."""
+        return None if self.data is None else size_of(self.data, self.format, self.at_hand)
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens that no sequence of the data exceeds; the text of the spec alone says so."""
+        return None if self.data is None else longest_sequence(self.data, size_of(self.data, self.format, None), self.tokenizer)
+
+
+def facts_of(stage: Stage, stage_of: StageOf, at_hand: AtHand | None) -> Facts | None:
+    """From the text of the spec alone where nothing is at hand; None for a stage without a model."""
+    if not isinstance(stage, Modelled):
+        return None
+    source = _data_field(stage)
+    data = None if source is None else data_of(source, stage_of)
+    format = _format(stage, source, stage_of)
+    return Facts(stage, geometry_of(stage.model, stage_of, at_hand), data, format, tokenizer_of(stage.model, stage_of), at_hand)
+
+
+def _data_field(stage: Modelled) -> Data | Reference | None:
+    if isinstance(stage, Sample):
+        return stage.prompts.data if isinstance(stage.prompts, HeldOut) else None
+    return stage.data
+
+
+def _format(stage: Stage, source: Data | Reference | None, stage_of: StageOf) -> str:
+    prepared = stage_of(source.stage) if isinstance(source, Reference) else None
+    return prepared.format if isinstance(prepared, DataStage) else stage.data_format or "text"

@@ -1,0 +1,82 @@
+"""From the words of a stage to the numbers that its memory depends on."""
+
+from dllm_run.specs.vocabulary.compute import Compute
+from dllm_run.specs.vocabulary.stages.eval import Eval
+from dllm_run.specs.vocabulary.stages.sample import HeldOut, Sample
+from dllm_run.specs.vocabulary.tasks import BuiltInTask
+from dllm_run.specs.vocabulary.training import Training
+from dllm_run.specs.word import members
+
+from . import Attention, InferenceSetting, Precision, Setting
+
+PROMPT = 1024
+"""Tokens that the questions of a library's task are taken to have, with their solved examples."""
+_PRECISION: dict[str, Precision] = {"fp32": "fp32", "bf16": "bf16"}
+_ATTENTION: dict[str, Attention] = {"sdpa": "sdpa", "eager": "eager"}
+_MEAN_MASKED = 0.5  # of the positions of a row whose likelihood is estimated
+
+
+def world_of(compute: Compute) -> int:
+    """Processes among which a training step is shared."""
+    return max(1, compute.gpus_per_node)
+
+
+def training_setting(stage: Training, length: int) -> Setting:
+    """Of a training stage that is complete, in rows of `length`."""
+    compute, batch = stage.compute, stage.batch
+    assert batch.micro is not None and compute.device is not None
+    return Setting(
+        micro=batch.micro,
+        length=length,
+        precision=_PRECISION[compute.precision],
+        world=world_of(compute),
+        accumulation=max(1, batch.global_ // (batch.micro * world_of(compute))),
+        gradient_checkpointing=compute.gradient_checkpointing,
+        attention=_ATTENTION[compute.attention_kernel],
+        scored=stage.objective.scored_share(),
+        stratified=stage.objective.in_strata(),
+        device="cuda" if compute.device == "cuda" else "cpu",
+    )
+
+
+def sampling_setting(stage: Sample, given: int) -> InferenceSetting:
+    """Of a sampling stage over prompts, or held-out rows, of at most `given` tokens."""
+    if isinstance(stage.prompts, HeldOut):
+        length = min(given, stage.prompts.length or given)
+        opened, rows = max(1, round(length * stage.prompts.mask.ratio)), stage.prompts.limit
+    else:
+        opened, rows = stage.max_new_tokens or 1, len(stage.prompts)
+        length = given + opened
+    rows = max(1, min(stage.batch, rows))
+    return _inference(stage.compute, rows, length, rows * stage.sampler.window(opened))
+
+
+def evaluation_setting(stage: Eval, prompt: int, most: int) -> InferenceSetting:
+    """Of an evaluation stage: its longest canvas, of at most `most` tokens, and the most positions that its tasks score at once.
+
+    Questions of a library's tasks are taken to have `prompt` tokens.
+    """
+    length, scored = 1, 0.0
+    for task in stage.tasks:
+        built_in = members(BuiltInTask).get(task.name)
+        if built_in is None:
+            answer = stage.max_new_tokens if stage.sampler is not None else 0
+            here = min(most, prompt + answer)
+            score = stage.sampler.window(answer) if stage.sampler is not None else _MEAN_MASKED * here
+        else:
+            assert issubclass(built_in, BuiltInTask)
+            here = most
+            score = most * (built_in.emptied or _MEAN_MASKED)
+        length, scored = max(length, here), max(scored, score)
+    return _inference(stage.compute, stage.batch, length, int(stage.batch * scored))
+
+
+def _inference(compute: Compute, rows: int, length: int, scored: int) -> InferenceSetting:
+    return InferenceSetting(
+        rows=rows,
+        length=length,
+        scored=scored,
+        precision=_PRECISION[compute.precision],
+        attention=_ATTENTION[compute.attention_kernel],
+        device="cuda" if compute.device == "cuda" else "cpu",
+    )

@@ -1,0 +1,74 @@
+"""A model followed through references: to its origin, its tokenizer, its geometry."""
+
+from collections.abc import Callable
+
+from dllm_run.specs.geometry import Geometry
+from dllm_run.specs.published import PUBLISHED
+from dllm_run.specs.reference import Reference
+from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.model import Model
+from dllm_run.specs.vocabulary.stages import Stage
+from dllm_run.specs.vocabulary.stages.data import DataStage
+from dllm_run.specs.vocabulary.stages.tokenizer import TokenizerStage
+from dllm_run.specs.vocabulary.tokenizers import Tokenizer
+
+from .at_hand import AtHand
+
+StageOf = Callable[[str], Stage]
+"""The stage that a reference names: by name in a spec, by id in a plan."""
+
+
+def model_of(reference: Reference, stage_of: StageOf) -> Model | Reference:
+    """The model of the stage that a reference to a model leads to."""
+    found = getattr(stage_of(reference.stage), "model", None)
+    assert isinstance(found, Model | Reference), "a stage whose output is a model has one"
+    return found
+
+
+def origin_of(model: Model | Reference, stage_of: StageOf) -> Model:
+    """The model that a chain of trainings began with: from scratch, or with weights from outside."""
+    while True:
+        source = model if isinstance(model, Reference) else model.from_
+        if not isinstance(source, Reference):
+            assert isinstance(model, Model)
+            return model
+        model = model_of(source, stage_of)
+
+
+def tokenizer_of(model: Model | Reference, stage_of: StageOf) -> Tokenizer | Reference | str | None:
+    """The tokenizer of a model's origin, never an edge to trained weights; None where a model from scratch has none, which is an error."""
+    while True:
+        if isinstance(model, Model) and model.tokenizer is not None:
+            return model.tokenizer
+        source = model if isinstance(model, Reference) else model.from_
+        if not isinstance(source, Reference):
+            return source
+        model = model_of(source, stage_of)
+
+
+def data_of(data: Data | Reference, stage_of: StageOf) -> Data:
+    """The data set itself, also where a stage prepares it."""
+    if isinstance(data, Data):
+        return data
+    stage = stage_of(data.stage)
+    assert isinstance(stage, DataStage)
+    return stage.data
+
+
+def geometry_of(model: Model | Reference, stage_of: StageOf, at_hand: AtHand | None) -> Geometry | None:
+    """The geometry of a model, from the text of the spec alone where nothing is at hand; None where it is not known."""
+    origin = origin_of(model, stage_of).completed()
+    if origin.scratch is not None:
+        vocabulary = _vocabulary(origin.tokenizer, stage_of)
+        return None if vocabulary is None else origin.scratch.geometry(vocabulary)
+    if not isinstance(origin.from_, str):
+        return None
+    found = PUBLISHED.get(origin.from_)
+    return at_hand.geometry(origin.from_) if found is None and at_hand is not None else found
+
+
+def _vocabulary(tokenizer: Tokenizer | Reference | None, stage_of: StageOf) -> int | None:
+    if not isinstance(tokenizer, Reference):
+        return None if tokenizer is None else tokenizer.size
+    stage = stage_of(tokenizer.stage)
+    return stage.vocab_size if isinstance(stage, TokenizerStage) else None
