@@ -19,7 +19,7 @@ from .node import Node
 from .origin import into_reference, told_once, written
 from .overlay import assign
 from .points import PointTree, points, sweep_problems, without_sweep
-from .read import read, read_flag
+from .read import MAX_FOUND, read, read_flag
 from .references import resolve
 from .validate import schema_diagnostics, typed
 
@@ -67,6 +67,8 @@ def compile_spec(source: Source, lock: Lock) -> Compiled:
     # With a sweep the base need not compile: a value may be given by the grid alone.
     base = _compile_point(PointTree("", "-", without_sweep(tree)), lock, {}, {}) if tree.get(("sweep",)) else None
     for point in points(tree):
+        if len(errors) >= MAX_FOUND:
+            break
         done = _compile_point(point, lock, errors, warnings)
         base = base or done
         if done is not None:

@@ -20,7 +20,7 @@ def tree(named: Named, compiled: Compiled) -> dict[str, bytes]:
     """Every file of a compiled spec; the same bytes in any folder and on any machine."""
     launcher = slurm if isinstance(compiled.spec.launch, Slurm) else local
     texts = {
-        "resolved.json": pretty(encode(compiled.spec)),
+        "resolved.json": pretty(encode(compiled.spec, planned=False)),
         "sources.json": pretty({path: _short(place) for path, place in compiled.sources().items()}),
         "lock.json": lock_text(compiled.plan.inputs.values()),
         "plan.json": pretty(compiled.plan.to_json()),
