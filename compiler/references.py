@@ -153,9 +153,8 @@ class _Resolver:
         if match is None:
             if path and path[0] == "stages" and "prompts" in path:
                 return node
-            self._problem(
-                "E204", f"{shortened(text)!r} mixes text and a reference", node, where, "a reference is the whole value, or none of it"
-            )
+            message = f"{shortened(text)!r} mixes text and a reference"
+            self._problem("E204", message, node, where, "a reference is the whole value, or none of it")
             return node
         if Reference.matches(text):
             return node

@@ -136,21 +136,21 @@ def _bounds(leaf: Leaf, value: str | int | float, path: tuple[str | int, ...]) -
         raise DecodeError(path, f"{value} is out of bounds")
 
 
-def encode(value: Any) -> Any:
-    """Plain JSON data that `decode(…, planned=True)` reads back to an equal object."""
+def encode(value: Any, *, planned: bool = True) -> Any:
+    """Plain JSON data that `decode`, with the same `planned`, reads back to an equal object."""
     if isinstance(value, Quantity):
         return value.text()
     if isinstance(value, Reference):
-        return {"stage": value.stage, "output": value.output}
+        return {"stage": value.stage, "output": value.output} if planned else value.text()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        out = {info.key: encode(getattr(value, info.name)) for info in fields_of(type(value))}
+        out = {info.key: encode(getattr(value, info.name), planned=planned) for info in fields_of(type(value))}
         if isinstance(value, Word):
             out[value.tag] = value.word
         return out
     if isinstance(value, (list, tuple)):
-        return [encode(item) for item in value]
+        return [encode(item, planned=planned) for item in value]
     if isinstance(value, dict):
-        return {key: encode(item) for key, item in value.items()}
+        return {key: encode(item, planned=planned) for key, item in value.items()}
     return value
 
 

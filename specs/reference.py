@@ -19,6 +19,10 @@ class Reference:
         """Whether `text` is written as an edge."""
         return _EDGE.match(text) is not None
 
+    def text(self) -> str:
+        """The edge as users write it."""
+        return f"${{stages.{self.stage}.out.{self.output}}}" if self.output else f"${{stages.{self.stage}}}"
+
     @classmethod
     def parse(cls, text: str) -> "Reference":
         """Read an edge as users write it. Raises ValueError for any other text."""

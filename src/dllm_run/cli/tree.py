@@ -32,7 +32,7 @@ def tree(named: Named, compiled: Compiled) -> dict[str, bytes]:
     about = {"name": plan.name, "version": __version__, "flags": flags, "inputs": inputs, "start": start}
     texts = {
         README: fill(README, about),
-        "resolved.json": pretty(encode(compiled.spec)),
+        "resolved.json": pretty(encode(compiled.spec, planned=False)),
         "sources.json": pretty({path: _from_spec(place, named.source.file) for path, place in compiled.sources().items()}),
         "origins.json": pretty(compiled.origins()),
         "lock.json": lock_text(plan.inputs.values()),
