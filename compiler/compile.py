@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from dllm_run.specs.codec import DecodeError, decode
 from dllm_run.specs.errors import Diagnostic, SpecError
@@ -9,6 +10,7 @@ from dllm_run.specs.plan import InputRecord, Plan, PlannedStage, Point
 from dllm_run.specs.vocabulary.spec import Spec, Sweep
 
 from .check import check, mark_of, unread_data
+from .compatibility import compatibility, unread_model
 from .distribute import distribute
 from .expand import expand, expand_at
 from .identity import inputs_of
@@ -59,7 +61,7 @@ def compile_spec(source: Source, lock: Lock) -> Compiled:
     """Compile a spec. Raises SpecError with every diagnostic that was found."""
     tree = _tree(source)
     _stop_on_errors([*_sweep_misfits(tree), *sweep_problems(tree)])
-    warnings: dict[Diagnostic, None] = dict.fromkeys(unread_data(tree))
+    warnings: dict[Diagnostic, None] = dict.fromkeys([*unread_data(tree), *unread_model(tree)])
     stages: dict[str, PlannedStage] = {}
     found: dict[str, Point] = {}
     errors: dict[Diagnostic, None] = {}
@@ -138,7 +140,9 @@ def _compile_point(point: PointTree, lock: Lock, errors: dict[Diagnostic, None],
         errors.update(dict.fromkeys(told_once(error.diagnostics, tree)))
         return None
     edges = [_placed(item, path, root) for path, item in edge_problems(spec)]
-    for item in told_once([*check(spec, root, lambda path: written(tree, path)), *edges], tree):
+    found = [*check(spec, root, partial(written, tree)), *edges]
+    found += compatibility(spec, root, partial(written, tree), swept=point.is_one_of_several)
+    for item in told_once(found, tree):
         (errors if item.severity == "error" else warnings)[item] = None
     if errors:
         return None

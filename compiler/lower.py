@@ -55,7 +55,9 @@ class Lowering:
         if isinstance(tokenizer, Reference):
             tokenizer = Reference(self._stage(tokenizer.stage), "tokenizer")
         # On the CPU, but sent off as the rest is: a cluster asks for account and set-up lines there too.
-        body = DataStage(data=data, format=stage.data_format or self.format_of(model, data), tokenizer=tokenizer, launch=self.spec.launch)
+        body = DataStage(
+            data=data, format=stage.data_format or format_of(self.spec, model, data), tokenizer=tokenizer, launch=self.spec.launch
+        )
         found = self._plan(body.completed())
         self.ids[f"{name}.data"] = found
         return found
@@ -82,18 +84,20 @@ class Lowering:
         assert model.from_ is not None, "a model from scratch without tokenizer is a diagnostic"
         return model.from_
 
-    def format_of(self, model: Model | Reference, data: Data) -> str:
-        """How a stage reads data that trains on none: as the stage does that trains on just these, else as its model last did."""
-        for stage in self.spec.stages.values():
-            if stage.data_format is not None and getattr(stage, "data", None) == data:
-                return stage.data_format
-        source = model if isinstance(model, Reference) else model.from_
-        return self.spec.stages[source.stage].data_format or "text" if isinstance(source, Reference) else "text"
-
     def _model_of(self, reference: Reference) -> Model | Reference:
         found = getattr(self.spec.stages[reference.stage], "model", None)
         assert isinstance(found, Model | Reference)
         return found
+
+
+def format_of(spec: Spec, model: Model | Reference, data: Data) -> str:
+    """How a stage reads data that trains on none: as the stage does that trains on just these, else as its model last did."""
+    for stage in spec.stages.values():
+        if stage.data_format is not None and getattr(stage, "data", None) == data:
+            return stage.data_format
+    source = model if isinstance(model, Reference) else model.from_
+    trained = spec.stages.get(source.stage) if isinstance(source, Reference) else None
+    return trained.data_format or "text" if trained is not None else "text"
 
 
 _Graph = dict[str, list[tuple[str, tuple[str, ...]]]]

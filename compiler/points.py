@@ -22,6 +22,11 @@ class PointTree(NamedTuple):
     name: str
     root: Node
 
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether a sweep has made it."""
+        return self.name != "-"
+
 
 def without_sweep(root: Node) -> Node:
     """The spec alone."""

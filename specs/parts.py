@@ -29,7 +29,7 @@ def parts(value: Any, path: Path = (), leaf: Leaf | None = None) -> Iterator[Par
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from parts(item, (*path, key), leaf)
-    elif _is_vocabulary(value):
+    elif is_vocabulary(value):
         for info in fields_of(type(value)):
             yield from parts(getattr(value, info.name), (*path, info.key), info.leaf)
 
@@ -43,7 +43,7 @@ def rebuild(value: Any, change: Callable[[Part], Any], path: Path = (), leaf: Le
         return tuple(rebuild(item, change, (*path, str(index)), leaf) for index, item in enumerate(value))
     if isinstance(value, dict):
         return {key: rebuild(item, change, (*path, key), leaf) for key, item in value.items()}
-    if _is_vocabulary(value):
+    if is_vocabulary(value):
         fields = fields_of(type(value))
         new = {info.name: rebuild(getattr(value, info.name), change, (*path, info.key), info.leaf) for info in fields}
         return dataclasses.replace(value, **new)
@@ -60,7 +60,7 @@ def words_of(value: Any) -> dict[str, int]:
         if isinstance(item, (list, tuple)):
             for child in item:
                 walk(child)
-        elif _is_vocabulary(item):
+        elif is_vocabulary(item):
             for info in fields_of(type(item)):
                 if info.leaf.effect is not Effect.NONE:
                     walk(getattr(item, info.name))
@@ -69,7 +69,8 @@ def words_of(value: Any) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _is_vocabulary(value: Any) -> bool:
+def is_vocabulary(value: Any) -> bool:
+    """Whether a value is an object of the vocabulary: made of fields, not a scalar."""
     return dataclasses.is_dataclass(value) and not isinstance(value, (type, Quantity)) and "leaf" in _first_metadata(value)
 
 

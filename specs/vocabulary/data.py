@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Compatible, Condition, Inert, Requirement, Row
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
 from dllm_run.specs.quantity import Quantity
@@ -35,8 +36,14 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class Columns(Compatible):
     """Names of the columns that are read from tables."""
+
+    table: ClassVar[tuple[Row, ...]] = (
+        Inert(option="own.text", when=(Condition(trait="format", values=("pairs",)),), reason="the rows are read as pairs"),
+        Inert(option="own.prompt", when=(Condition(trait="format", values=("text",)),), reason="the rows are read as texts"),
+        Inert(option="own.response", when=(Condition(trait="format", values=("text",)),), reason="the rows are read as texts"),
+    )
 
     text: str = leaf("Column of plain text, for pre-training.", default="text")
     prompt: str = leaf("Column of the prompt, for fine-tuning.", default="prompt")
@@ -44,8 +51,30 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
+class Data(Compatible):
     """A data set; a stage that names one is preceded by a stage that prepares it."""
+
+    table: ClassVar[tuple[Row, ...]] = (
+        Requirement(
+            subject="own.packing",
+            trait="format",
+            values=("text",),
+            when=(Condition(trait="own.packing", values=(True,)),),
+            message="packing joins texts, and these rows are read as {trait}",
+            reason="joined rows no longer say which of their tokens are the prompt: prompts would be learned too",
+            cure=("own.packing", False),
+        ),
+        Inert(
+            option="own.truncation",
+            when=(Condition(trait="own.packing", values=(True,)),),
+            reason="packing joins all rows and cuts the whole",
+        ),
+        Inert(
+            option="own.seed",
+            when=(Condition(trait="own.holdout", given=False), Condition(trait="own.limit", given=False)),
+            reason="without `holdout` and `limit` all rows are used, in the order in which they stand",
+        ),
+    )
 
     sources: tuple[Source, ...] = leaf("Where rows come from; a list is concatenated.")
     holdout: Quantity | None = leaf(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Condition, Inert, Row
+
 from . import Launch
 
 
@@ -11,3 +13,10 @@ class Local(Launch):
     """Stages run here, one after the other, each in a process of its own."""
 
     word: ClassVar[str] = "local"
+    table: ClassVar[tuple[Row, ...]] = (
+        Inert(
+            option="compute.gpus_per_node",
+            when=(Condition(trait="compute.device", values=("cpu",)),),
+            reason="the stage runs on the CPU",
+        ),
+    )

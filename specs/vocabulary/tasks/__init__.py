@@ -14,3 +14,7 @@ class BuiltInTask(Word):
     shorthand: ClassVar[str] = "name"
     needs: ClassVar[tuple[str, ...]] = ()
     """Fields of the evaluation that must be given."""
+    ignores: ClassVar[tuple[str, ...]] = ()
+    """Optional fields of the evaluation that this task never reads."""
+    takes_examples: ClassVar[bool] = True
+    """Whether solved examples may stand before its questions."""
