@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from dllm_run.specs.codec import DecodeError, decode
 from dllm_run.specs.errors import Diagnostic, SpecError
 from dllm_run.specs.plan import InputRecord, Plan, PlannedStage, Point
 from dllm_run.specs.vocabulary.spec import Spec, Sweep
 
+from .athand import at_hand, nearby
 from .check import check, mark_of, unread_data
 from .compatibility import compatibility, unread_model
 from .distribute import distribute
@@ -77,7 +79,7 @@ def compile_spec(source: Source, lock: Lock) -> Compiled:
     assert base is not None
     records = {locator: lock.record(locator, what) for stage in stages.values() for locator, what in inputs_of(stage.body).items()}
     plan = Plan(name=base.spec.name, inputs=dict(sorted(records.items())), stages=stages, points=found)
-    warnings.update(dict.fromkeys(_unresolved(base.root, records.values())))
+    warnings.update(dict.fromkeys(_unresolved(base.root, records.values(), lock.base)))
     return Compiled(spec=base.spec, root=base.root, tree=base.tree, plan=plan, warnings=tuple(warnings))
 
 
@@ -142,6 +144,7 @@ def _compile_point(point: PointTree, lock: Lock, errors: dict[Diagnostic, None],
     edges = [_placed(item, path, root) for path, item in edge_problems(spec)]
     found = [*check(spec, root, partial(written, tree)), *edges]
     found += compatibility(spec, root, partial(written, tree), swept=point.is_one_of_several)
+    found += at_hand(spec, root, lock, partial(written, tree))
     for item in told_once(found, tree):
         (errors if item.severity == "error" else warnings)[item] = None
     if errors:
@@ -160,7 +163,7 @@ def _placed(item: Diagnostic, path: tuple[str, ...], root: Node) -> Diagnostic:
     return Diagnostic(code=item.code, message=item.message, path=".".join(path), mark=mark_of(root, path), label=item.label)
 
 
-def _unresolved(root: Node, records: Iterable[InputRecord]) -> Iterable[Diagnostic]:
+def _unresolved(root: Node, records: Iterable[InputRecord], base: Path) -> Iterable[Diagnostic]:
     for record in records:
         if record.resolved:
             continue
@@ -170,7 +173,9 @@ def _unresolved(root: Node, records: Iterable[InputRecord]) -> Iterable[Diagnost
             "package": f"{record.locator}: the package or the file in it is not installed here",
             "file": f"{record.locator}: no such file here",
         }[record.kind]
-        yield Diagnostic(code="W501", severity="warning", message=message, mark=mark, label="unresolved", notes=("`run` needs it here",))
+        hint = nearby(record.locator, base) if record.kind == "file" else None
+        notes = ("`run` needs it here", *((hint,) if hint else ()))
+        yield Diagnostic(code="W501", severity="warning", message=message, mark=mark, label="unresolved", notes=notes)
 
 
 def _stop_on_errors(diagnostics: list[Diagnostic]) -> None:

@@ -263,7 +263,9 @@ def test_the_content_of_an_input_counts_and_its_name_and_folder_do_not(compiling
     assert id_over(compiling, tmp_path / "there", "docs.txt", "one") == first
     assert id_over(compiling, tmp_path / "here", "sub/other.txt", "one") == first
     assert id_over(compiling, tmp_path / "here", "docs.txt", "two") != first
-    assert id_over(compiling, tmp_path / "here", "docs.jsonl", "one") != first, "another kind of file is read in another way"
+    row = '{"text": "one"}'
+    plain, table = (id_over(compiling, tmp_path / "here", name, row) for name in ("docs.txt", "docs.jsonl"))
+    assert plain != table, "another kind of file is read in another way"
 
 
 def test_an_input_that_is_not_here_counts_by_its_locator(compiling: Compile) -> None:

@@ -11,3 +11,4 @@ class Bytes(Tokenizer):
     """UTF-8 bytes: 256 tokens, then end of text and mask."""
 
     word: ClassVar[str] = "bytes"
+    tokens: ClassVar[int | None] = 258

@@ -11,3 +11,4 @@ class Characters(Tokenizer):
     """Printable ASCII and the newline, one token a character, then end of text and mask. Anything else is an error."""
 
     word: ClassVar[str] = "characters"
+    tokens: ClassVar[int | None] = 98
