@@ -1,6 +1,7 @@
 """What vocabulary classes find wrong with themselves, given places in the file and a ready cure."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from dllm_run.specs.canonical import canonical
 from dllm_run.specs.errors import Diagnostic, Mark
@@ -10,6 +11,9 @@ from dllm_run.specs.vocabulary.spec import Spec
 
 from .node import Node, Path
 from .suggest import nearest
+
+_OPENS = (*"[{\"'&*!|>%@`#?-", "")
+"""Characters that begin a form of YAML."""
 
 
 def check(spec: Spec, root: Node, written: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Iterator[Diagnostic]:
@@ -27,8 +31,7 @@ def diagnostic(problem: Problem, path: tuple[str, ...], root: Node, written: Cal
     fix = None
     if problem.fix is not None:
         target, value = problem.fix
-        text = value if isinstance(value, str) else canonical(value)
-        fix = f"{'.'.join(written((*path, *target)))}={text}"
+        fix = f"{'.'.join(written((*path, *target)))}={_flag_text(value)}"
     mark = mark_of(root, where)
     if problem.key:
         mark = root.nearest(tree_path(root, where)).key_mark or mark
@@ -44,6 +47,11 @@ def diagnostic(problem: Problem, path: tuple[str, ...], root: Node, written: Cal
         related=related,
         severity=problem.severity,
     )
+
+
+def _flag_text(value: Any) -> str:
+    """A value as a flag must have it to be read as just that: a text that opens a YAML form is quoted."""
+    return value if isinstance(value, str) and value[:1] not in _OPENS else canonical(value)
 
 
 def mark_of(root: Node, path: tuple[str, ...]) -> Mark:

@@ -175,7 +175,7 @@ def _place(name: str, trait: Trait, traits: Traits) -> str:
     stage = stage_of(trait.path)
     where = f" (of stage {stage})" if stage is not None and stage != traits.name else ""
     value = f": {_shown(trait.value)}" if _is_plain(trait.value) else " is not given"
-    return f"{name.rpartition('.')[2]}{value}{where}"
+    return f"{name.rpartition('.')[2].removeprefix('trained_')}{value}{where}"
 
 
 def _is_plain(value: Any) -> bool:

@@ -117,9 +117,10 @@ class Eval(Stage):
             built_in = self._built_in(task)
             examples = self.num_fewshot if task.num_fewshot is None else task.num_fewshot
             if built_in is not None and examples and not built_in.takes_examples:
-                where = ("num_fewshot",) if task.num_fewshot is None else ("tasks", str(index), "num_fewshot")
+                own = ("tasks", str(index), "num_fewshot")
+                where = ("num_fewshot",) if task.num_fewshot is None else own
                 message = f"task {task.name!r} takes no solved examples before its questions"
-                yield Problem(code="E322", message=message, path=where, fix=(("tasks", str(index), "num_fewshot"), 0))
+                yield Problem(code="E322", message=message, path=where, fix=(where if len(self.tasks) == 1 else own, 0))
             for need in built_in.needs if built_in is not None else ():
                 if getattr(self, need) is None:
                     message = f"task {task.name!r} needs `{need}`"
