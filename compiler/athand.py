@@ -12,11 +12,9 @@ from typing import Any, TypeVar
 from dllm_run.specs.errors import Diagnostic
 from dllm_run.specs.locator import PACKAGE, kind_of, located_files, root_of
 from dllm_run.specs.parts import Path as Place
-from dllm_run.specs.parts import parts
 from dllm_run.specs.problem import Problem
 from dllm_run.specs.vocabulary.data import Data, Source
 from dllm_run.specs.vocabulary.model import Model
-from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.training import Training
@@ -34,18 +32,17 @@ _FILES = 16
 _T = TypeVar("_T")
 
 
-def at_hand(spec: Spec, root: Node, lock: Lock, written: Callable[[Place], Place]) -> Iterator[Diagnostic]:
+def at_hand(stages: list[Traits], root: Node, lock: Lock, written: Callable[[Place], Place]) -> Iterator[Diagnostic]:
     """What is wrong with inputs that are here."""
-    for name, stage in spec.stages.items():
-        traits = Traits(spec, name, swept=False)
-        data = traits.data()
+    for traits in stages:
+        stage, data = traits.stage, traits.find("data")
         found: list[Problem] = []
-        if isinstance(data.value, Data) and stage_of(data.path) == name:
-            found += _data_problems(data.value, data.path, str(traits.format().value), lock)
+        if isinstance(data.value, Data) and stage_of(data.path) == traits.name:
+            found += _data_problems(data.value, data.path, str(traits.find("format").value), lock)
         if isinstance(stage, DataStage) and isinstance(stage.tokenizer, str):
             folder = _folder(stage.tokenizer, lock)
             found += [_moved(problem, (*traits.path, "tokenizer")) for problem in (tokenizer_problems(folder) if folder else ())]
-        for path, value, _ in parts(stage, traits.path):
+        for path, value, _ in traits.parts:
             if isinstance(value, Model) and isinstance(value.from_, str):
                 found += [_moved(problem, path) for problem in _model_problems(value, value.from_, lock)]
             elif isinstance(value, Tokenizer):
@@ -178,7 +175,7 @@ def _model_problems(model: Model, locator: str, lock: Lock) -> Iterator[Problem]
 
 def _length_problems(traits: Traits, lock: Lock) -> Iterator[Problem]:
     """Sequences that the weights are not made for."""
-    weights, data = traits.weights(), traits.data()
+    weights, data = traits.find("weights"), traits.find("data")
     if not isinstance(weights.value, Model) or not isinstance(weights.value.from_, str) or not isinstance(data.value, Data):
         return
     folder, length = _folder(weights.value.from_, lock), data.value.max_length

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 from dllm_run.specs.compatibility import Compatible, Condition, Inert, Relation, Requirement
 from dllm_run.specs.errors import Diagnostic
 from dllm_run.specs.field import fields_of
-from dllm_run.specs.parts import Path, is_vocabulary, parts
+from dllm_run.specs.parts import Path, is_vocabulary
 from dllm_run.specs.problem import Problem
 from dllm_run.specs.quantity import Quantity
 from dllm_run.specs.reference import Reference
-from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.word import Word, members
 
@@ -23,12 +22,11 @@ from .traits import Trait, Traits, stage_of
 Written = Callable[[Path], Path]
 
 
-def compatibility(spec: Spec, root: Node, written: Written, *, swept: bool) -> Iterator[Diagnostic]:
+def compatibility(stages: list[Traits], root: Node, written: Written) -> Iterator[Diagnostic]:
     """Every pair that does not go together, and every option that does nothing wherever it was handed to."""
     inert: list[tuple[Path, Problem]] = []
-    for name in spec.stages:
-        traits = Traits(spec, name, swept=swept)
-        for path, value, _ in parts(spec.stages[name], traits.path):
+    for traits in stages:
+        for path, value, _ in traits.parts:
             if not isinstance(value, Compatible):
                 continue
             own = Trait(value, path)
@@ -42,7 +40,7 @@ def compatibility(spec: Spec, root: Node, written: Written, *, swept: bool) -> I
                         yield _told(problem, root, written)
     silent = {path for path, _ in inert}
     homes = {path: written(path) for path in silent}
-    live = _live(spec, set(homes.values()), silent, written) if inert else set()
+    live = _live(stages, set(homes.values()), silent, written) if inert else set()
     for path, problem in inert:
         if homes[path] not in live:
             yield _told(problem, root, written)
@@ -232,12 +230,12 @@ def _option(row: Inert, traits: Traits, own: Trait) -> _Option | None:
     return _Option((*holder.path, key), getattr(holder.value, info.name), None if info.required else info.default)
 
 
-def _live(spec: Spec, homes: set[Path], silent: set[Path], written: Written) -> set[Path]:
+def _live(stages: list[Traits], homes: set[Path], silent: set[Path], written: Written) -> set[Path]:
     """Which of the places where options are written are also handed to where they do something."""
     keys = {home[-1] for home in homes}
     found: set[Path] = set()
-    for name, stage in spec.stages.items():
-        for part in parts(stage, ("stages", name)):
-            if part.path[-1] in keys and part.path not in silent and (home := written(part.path)) in homes:
+    for traits in stages:
+        for path, _, _ in traits.parts:
+            if path[-1] in keys and path not in silent and (home := written(path)) in homes:
                 found.add(home)
     return found

@@ -24,6 +24,7 @@ from .overlay import assign
 from .points import PointTree, points, sweep_problems, without_sweep
 from .read import read, read_flag
 from .references import resolve
+from .traits import traits_of
 from .validate import schema_diagnostics, typed
 
 
@@ -143,8 +144,8 @@ def _compile_point(point: PointTree, lock: Lock, errors: dict[Diagnostic, None],
         return None
     edges = [_placed(item, path, root) for path, item in edge_problems(spec)]
     found = [*check(spec, root, partial(written, tree)), *edges]
-    found += compatibility(spec, root, partial(written, tree), swept=point.is_one_of_several)
-    found += at_hand(spec, root, lock, partial(written, tree))
+    stages = traits_of(spec, swept=point.is_one_of_several)
+    found += [*compatibility(stages, root, partial(written, tree)), *at_hand(stages, root, lock, partial(written, tree))]
     for item in told_once(found, tree):
         (errors if item.severity == "error" else warnings)[item] = None
     if errors:

@@ -27,6 +27,11 @@ class Trait(NamedTuple):
         return self.value.word if isinstance(self.value, Word) else self.value
 
 
+def traits_of(spec: Spec, *, swept: bool) -> list["Traits"]:
+    """The traits of every stage; `swept` says whether this is one point of several."""
+    return [Traits(spec, name, swept=swept) for name in spec.stages]
+
+
 class Traits:
     """The traits of one stage, found when they are asked for. References that lead nowhere give traits that are not there."""
 
@@ -36,12 +41,15 @@ class Traits:
         self.stage = spec.stages[name]
         self.path: Path = ("stages", name)
         self.swept = swept
+        self.parts = tuple(parts(self.stage, self.path))
+        """Everything in the stage with its path in the spec; walked once for all who look at it."""
         self._found: dict[str, Trait] = {}
 
-    def find(self, trait: str, own: Trait) -> Trait:
+    def find(self, trait: str, own: Trait | None = None) -> Trait:
         """A trait by its path; see `specs/compatibility.py` for what the first part may be."""
         root, _, rest = trait.partition(".")
         if root == "own":
+            assert own is not None, "a row stands on an object"
             return _below(own, rest)
         if trait not in self._found:
             self._found[trait] = _below(self._root(root), rest) if root in _ROOTS else _below(Trait(self.stage, self.path), trait)

@@ -71,10 +71,17 @@ def words_of(value: Any) -> dict[str, int]:
 
 def is_vocabulary(value: Any) -> bool:
     """Whether a value is an object of the vocabulary: made of fields, not a scalar."""
-    return dataclasses.is_dataclass(value) and not isinstance(value, (type, Quantity)) and "leaf" in _first_metadata(value)
+    cls = type(value)
+    if cls not in _IS_VOCABULARY:
+        _IS_VOCABULARY[cls] = dataclasses.is_dataclass(cls) and not issubclass(cls, Quantity) and "leaf" in _first_metadata(cls)
+    return _IS_VOCABULARY[cls]
 
 
-def _first_metadata(value: Any) -> Any:
-    fields = dataclasses.fields(value)
+_IS_VOCABULARY: dict[type, bool] = {}
+"""Asked of every value of every point of a sweep."""
+
+
+def _first_metadata(cls: Any) -> Any:
+    fields = dataclasses.fields(cls)
     # A word without fields of its own is still vocabulary.
     return fields[0].metadata if fields else {"leaf": None}
