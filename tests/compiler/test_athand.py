@@ -135,6 +135,12 @@ def test_an_empty_file_beside_one_with_rows_is_no_fault(tmp_path: Path, diagnosi
     assert diagnosing(spec("./rows/*.jsonl")) == ()
 
 
+def test_of_many_files_the_last_ones_may_hold_the_rows(tmp_path: Path, diagnosing: Diagnose) -> None:
+    for number in range(20):
+        write(tmp_path, f"rows/{number:02}.jsonl", '{"text": "x"}\n' if number == 19 else "")
+    assert diagnosing(spec("./rows/*.jsonl")) == ()
+
+
 def test_a_glob_that_matches_nothing_says_that_its_folder_is_here(tmp_path: Path, diagnosing: Diagnose) -> None:
     write(tmp_path, "rows/a.jsonl", "")
     (found, *_) = diagnosing(spec('"./rows/*.csv"'))
@@ -209,6 +215,7 @@ MODELS = {
     "no-type": ({}, {"model__safetensors": ""}, ["E515"]),
     "unknown-type": ({"model_type": "no-such-type"}, {"model__safetensors": ""}, ["W512"]),
     "code-of-its-own": ({"model_type": "Dream", "architectures": ["DreamModel"], "auto_map": {}}, {"model__safetensors": ""}, ["W512"]),
+    "code-of-its-own-for-a-known-type": ({**LLAMA, "architectures": ["LlamaXModel"], "auto_map": {}}, {"model__safetensors": ""}, []),
     "tables-for-an-architecture": ({"model_type": "llama", "architectures": "LlamaModel"}, {"model__safetensors": ""}, []),
 }  # fmt: skip
 
@@ -258,6 +265,39 @@ def test_a_tokenizer_has_files_and_a_mask_token(case: str, tmp_path: Path) -> No
 def test_a_window_slides_only_where_a_layer_says_so(config: dict[str, object], window: int | None, tmp_path: Path) -> None:
     found = look_into(folder(tmp_path / "m", {**LLAMA, **config}))
     assert found is not None and found.window == window
+
+
+TRAIN = """\
+version: 1
+name: sizes
+stages:
+  train:
+    kind: pretrain
+    model: {from: ./m, tokenizer: bytes}
+    data: {sources: [{generate: sudoku}], max_length: 64}
+    objective: mdlm
+    batch: 2
+    optimizer: {learning_rate: 1e-3}
+    duration: 10 steps
+"""
+
+
+@pytest.mark.parametrize(
+    ("sizes", "codes"),
+    [
+        ({"vocab_size": 258, "max_position_embeddings": 64}, []),
+        ({"vocab_size": 257, "max_position_embeddings": 64}, ["E517"]),
+        ({"vocab_size": 258, "max_position_embeddings": 63}, ["E315"]),
+        ({"vocab_size": 258, "n_positions": 63}, ["E315"]),
+        ({"vocab_size": 258, "sliding_window": 64}, []),
+        ({"vocab_size": 258, "sliding_window": 63}, ["W513"]),
+    ],
+)
+def test_sizes_of_the_weights_are_held_against_the_spec(
+    sizes: dict[str, int], codes: list[str], tmp_path: Path, diagnosing: Diagnose
+) -> None:
+    folder(tmp_path / "m", {**LLAMA, **sizes}, model__safetensors="")
+    assert [item.code for item in diagnosing(TRAIN)] == codes
 
 
 @pytest.mark.parametrize("word", ["bytes", "characters"])

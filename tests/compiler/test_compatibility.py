@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dllm_run.compiler.compatibility import _among
 from dllm_run.specs import word as words
 from dllm_run.specs.compatibility import Condition, Inert, Relation, Requirement, Row
 from dllm_run.specs.errors import Diagnostic
@@ -331,7 +332,7 @@ LIVE = {
     "checkpointing-handed-to-a-training": base(COMPUTE=", gradient_checkpointing: true"),
     "precision-handed-to-a-training": base(COMPUTE=", precision: bf16"),
     "dropout-of-a-training": base().replace("32}, tokenizer: bytes}", "32}, tokenizer: bytes, dropout: 0.1}"),
-    "sampler-of-a-task-that-is-not-known": base(TASKS="[held_out_text, mmlu]", EVAL="\n    sampler: llada\n    max_new_tokens: 16"),
+    "sampler-of-a-task-that-is-not-known": base(TASKS="[held_out_text, mmlu]", EVAL="\n    sampler: llada\n    max_new_tokens: 64"),
     "limit-of-some-tasks": base(TASKS="[held_out_text, {name: mmlu, limit: 3}]", EVAL="\n    limit: 4"),
     "array-of-a-sweep": base(TOP="launch: {type: slurm, array: {max_parallel: 2}}\nsweep: {grid: {seed: [0, 1]}}"),
     "array-of-a-sweep-of-one": base(TOP="launch: {type: slurm, array: {max_parallel: 2}}\nsweep: {grid: {seed: [0]}}"),
@@ -406,6 +407,11 @@ def every_row() -> Iterator[tuple[type, Row]]:
         cls = waiting.pop()
         waiting.extend(cls.__subclasses__())
         yield from ((cls, row) for row in vars(cls).get("table", ()))
+
+
+def test_an_option_that_is_on_is_no_number() -> None:
+    assert _among(True, (True,)) and _among(1, (1.0,)) and _among(None, (None,))
+    assert not _among(True, (1,)) and not _among(1, (True,)) and not _among(False, (None,))
 
 
 def test_a_code_says_how_bad_a_row_is_and_lies_in_the_range_of_the_table() -> None:
