@@ -27,6 +27,11 @@ class Source:
     generate: Generator | None = leaf("A computed data set.", default=None, example="sudoku")
     limit: int | None = leaf("Rows taken from this source; null: all.", unit="rows", default=None, minimum=1)
 
+    def known_rows(self) -> int | None:
+        """How many rows it gives, where that is known without reading anything."""
+        total = self.generate.total if self.generate is not None else None
+        return total if total is None or self.limit is None else min(total, self.limit)
+
     def problems(self) -> Iterator[Problem]:
         """What is no source."""
         if (self.path is None) == (self.generate is None):
@@ -97,3 +102,8 @@ class Data(Compatible):
             yield Problem(code="E106", message="a data set without sources has no rows", path=("sources",), label="name at least one")
         if self.holdout is not None and self.holdout.amount <= 0:
             yield Problem(code="E106", message="an empty hold-out", path=("holdout",), label="leave it out, or `500 rows`, or 0.05")
+        rows = [source.known_rows() for source in self.sources]
+        total = sum(count or 0 for count in rows)
+        if self.holdout is not None and rows and None not in rows and self.holdout.of(total) >= total:
+            message = f"a hold-out of {self.holdout.of(total)} rows leaves nothing of {total} to train on"
+            yield Problem(code="E318", message=message, path=("holdout",), fix=(("holdout",), 0.1))

@@ -226,6 +226,7 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E315": (edited("width: 64", "width: 64, positions: 32"), ()),
     "E316": (edited("block_size: 16", "block_size: 24"), ()),
     "E317": (edited("steps: 16", "steps: 18"), ()),
+    "E318": (edited("[./docs.txt], holdout: 0.1", "[{generate: sudoku}], holdout: 288 rows"), ()),
     "E320": (edited("    likelihood: {estimator: elbo, samples: 8}\n", "    sampler: llada\n"), ()),
     "E320-nothing": (edited("    likelihood: {estimator: elbo, samples: 8}\n", ""), ()),
     "E321": (edited("[held_out_text]", "[held_out_text, held_out_text]"), ()),

@@ -116,6 +116,7 @@ SILENT_ELSEWHERE = {
     # Data that are not what the stage takes them for.
     "no-rows-for-the-test-but-those-of-training": (", holdout: 0.1", "", "E314"),
     "prompts-that-are-learned-because-rows-were-joined": ("max_length: 64", "max_length: 64, packing: true", "sft E420"),
+    "a-hold-out-of-everything": ("[./docs.txt], holdout: 0.1", "[{generate: sudoku}], holdout: 288 rows", "E318"),
     "puzzles-that-never-end": ("[./docs.txt], holdout: 0.1, max_length: 64", "[{generate: sudoku}], holdout: 0.1, max_length: 16", "E315"),
     "columns-that-nobody-reads": ("max_length: 64", "max_length: 64, columns: {response: answer}", "E430"),
     # Facts of weights that are stated again, otherwise.
@@ -137,6 +138,29 @@ def test_a_trap_is_told_before_anything_runs(trap: str, diagnosing: Diagnose) ->
     if expected.startswith("sft "):
         text = text.replace("pretrain", "sft")
     assert expected.rpartition(" ")[2] in {item.code for item in diagnosing(text)}
+
+
+@pytest.mark.parametrize(
+    ("sources", "holdout", "codes"),
+    [
+        ("{generate: sudoku}", "287 rows", set()),
+        ("{generate: sudoku}", "288 rows", {"E318"}),
+        ("{generate: sudoku, limit: 10}", "10 rows", {"E318"}),
+        ("{generate: sudoku, limit: 1000}", "287 rows", set()),
+        ("{generate: sudoku}, {generate: sudoku}", "288 rows", set()),
+        ("{generate: sudoku}, {path: ./docs.txt}", "288 rows", set()),
+    ],
+)
+def test_a_hold_out_leaves_rows_where_their_number_is_known(sources: str, holdout: str, codes: set[str], diagnosing: Diagnose) -> None:
+    found = diagnosing(edited("[./docs.txt], holdout: 0.1", f"[{sources}], holdout: {holdout}"))
+    assert {item.code for item in found} == codes
+
+
+def test_a_generator_gives_as_many_rows_as_it_says() -> None:
+    from dllm_run.runtime.generators.sudoku import build
+    from dllm_run.specs.vocabulary.generators.sudoku import Sudoku
+
+    assert len(build(Sudoku())) == Sudoku.total
 
 
 # --- text that is read as it is meant

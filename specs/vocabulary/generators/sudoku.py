@@ -13,6 +13,7 @@ class Sudoku(Generator):
     """All 288 solved 4x4 sudoku grids, each a text of 16 digits."""
 
     word: ClassVar[str] = "sudoku"
+    total: ClassVar[int | None] = 288
     table: ClassVar[tuple[Row, ...]] = (
         Requirement(
             trait="format",
