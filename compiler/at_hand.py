@@ -1,118 +1,243 @@
-"""What files at hand say of inputs: rows of data, geometry of weights. It may change diagnostics, never a plan."""
+"""Inputs that lie on this machine, looked into before anything runs: columns of tables, folders of models, vocabularies.
 
-import csv
-import itertools
-import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+Findings alone come from here, never anything of a plan: where the files are not at hand the same spec compiles to the same bytes.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from dllm_run.specs.geometry import Geometry
-from dllm_run.specs.locator import kind_of, located_files, root_of
+from dllm_run.specs.errors import Diagnostic
+from dllm_run.specs.locator import PACKAGE, kind_of, located_files, root_of
+from dllm_run.specs.parts import Path as Place
+from dllm_run.specs.problem import Problem
+from dllm_run.specs.vocabulary.data import Data, Source
+from dllm_run.specs.vocabulary.model import Model
+from dllm_run.specs.vocabulary.stages.data import DataStage
+from dllm_run.specs.vocabulary.tokenizers import Tokenizer
+from dllm_run.specs.vocabulary.training import Training
 
-MOST_BYTES = 1 << 26
-"""Larger files are not read: a plan must not take longer for them."""
-_SAMPLE = 256
-"""Rows whose length is looked at."""
+from .check import diagnostic
+from .folders import Folder, look_into, model_problems, tokenizer_problems
+from .lock import Lock
+from .node import Node
+from .suggest import nearest
+from .tables import READABLE, Look, columns_of, look_at
+from .traits import Traits, stage_of
 
-_Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """Rows of a source."""
-
-    rows: int
-    row_bytes: float
-    """Mean UTF-8 bytes of the text of a row, by the first ones."""
-    most_bytes: int
-    """A bound on the bytes of all of them."""
-
-
-@dataclass(slots=True)
-class AtHand:
-    """Reads files below `base`, each once."""
-
-    base: Path
-    _rows: dict[tuple[str, tuple[str, ...]], Rows | None] = field(default_factory=dict)
-    _geometries: dict[str, Geometry | None] = field(default_factory=dict)
-
-    def rows(self, locator: str, columns: tuple[str, ...]) -> Rows | None:
-        """Rows of a source, counted as the runtime counts them, and the length of these columns; None where that is not known."""
-        key = (locator, columns)
-        if key not in self._rows:
-            self._rows[key] = None if kind_of(locator, "data") == "hub" else self._counted(locator, columns)
-        return self._rows[key]
-
-    def geometry(self, locator: str) -> Geometry | None:
-        """By the config.json in the folder of a model; None where there is none here that is understood."""
-        if locator not in self._geometries:
-            self._geometries[locator] = None if kind_of(locator, "model") == "hub" else _geometry(root_of(locator, self.base))
-        return self._geometries[locator]
-
-    def _counted(self, locator: str, columns: tuple[str, ...]) -> Rows | None:
-        files = [file.path for file in located_files(locator, self.base)]
-        try:
-            sizes = [path.stat().st_size for path in files]
-            if not files or sum(sizes) > MOST_BYTES or any(path.suffix.lower() not in _READERS for path in files):
-                return None
-            return _count((row for path in files for row in _READERS[path.suffix.lower()](path)), columns, sum(sizes))
-        except (OSError, ValueError, csv.Error):
-            return None  # the runtime will say what is wrong, with file and line
+_FILES = 16
+"""Files of a source that are looked into."""
+_T = TypeVar("_T")
 
 
-def _count(rows: Iterator[_Row | str], columns: tuple[str, ...], most_bytes: int) -> Rows | None:
-    first = [_read(row) for row in itertools.islice(rows, _SAMPLE)]
-    sizes = [len(str(row.get(column, "")).encode()) for row in first for column in columns]
-    count = len(first) + sum(1 for _ in rows)
-    return Rows(rows=count, row_bytes=sum(sizes) / len(first), most_bytes=most_bytes) if first else None
+def at_hand(stages: list[Traits], root: Node, lock: Lock, written: Callable[[Place], Place]) -> Iterator[Diagnostic]:
+    """What is wrong with inputs that are here."""
+    for traits in stages:
+        stage, data = traits.stage, traits.find("data")
+        found: list[Problem] = []
+        if isinstance(data.value, Data) and stage_of(data.path) == traits.name:
+            found += _data_problems(data.value, data.path, str(traits.find("format").value), lock)
+        if isinstance(stage, DataStage) and isinstance(stage.tokenizer, str):
+            folder = _folder(stage.tokenizer, lock)
+            found += [_moved(problem, (*traits.path, "tokenizer")) for problem in (tokenizer_problems(folder) if folder else ())]
+        for path, value, _ in traits.parts:
+            if isinstance(value, Model) and isinstance(value.from_, str):
+                found += [_moved(problem, path) for problem in _model_problems(value, value.from_, lock)]
+            elif isinstance(value, Tokenizer):
+                found += [_moved(problem, path) for problem in _vocabulary_problems(value, lock)]
+        if isinstance(stage, Training):
+            found += _length_problems(traits, lock)
+        for problem in found:
+            yield diagnostic(problem, (), root, written)
 
 
-def _read(row: _Row | str) -> _Row:
-    """A row of which so far only its line was seen."""
-    found = json.loads(row) if isinstance(row, str) else row
-    if not isinstance(found, dict):
-        raise ValueError("a row is no map")
+def nearby(locator: str, base: Path) -> str | None:
+    """What a locator that leads to no file here may have meant: a sentence."""
+    place = root_of(locator, base)
+    if place is None or locator.startswith(PACKAGE) or not place.parent.is_dir():
+        return None
+    if "*" in place.name:
+        return f"{place.parent.name} is here, and no file in it matches"
+    guess = nearest(place.name, [item.name for item in place.parent.iterdir()])
+    return f"there is {guess}" if guess else None
+
+
+def _once(lock: Lock, what: str, key: str, look: Callable[[], _T]) -> _T:
+    """What a look at the disk gave, the first time it was taken."""
+    if (what, key) not in lock.looked:
+        lock.looked[what, key] = look()
+    found: _T = lock.looked[what, key]
     return found
 
 
-def _text(path: Path) -> Iterable[_Row | str]:
-    yield {"text": path.read_text(encoding="utf-8")}
+def _moved(problem: Problem, path: Place) -> Problem:
+    fix = None if problem.fix is None else ((*path, *problem.fix[0]), problem.fix[1])
+    return replace(problem, path=(*path, *problem.path), fix=fix)
 
 
-def _json_lines(path: Path) -> Iterable[_Row | str]:
-    with path.open(encoding="utf-8") as stream:
-        yield from (line for line in stream if line.strip())
+# --- data
 
 
-def _json(path: Path) -> Iterable[_Row | str]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, list):
-        raise ValueError("no list of rows")
-    yield from found
+def _data_problems(data: Data, path: Place, format: str, lock: Lock) -> Iterator[Problem]:
+    for index, source in enumerate(data.sources):
+        if source.path is not None:
+            where = (*path, "sources", str(index), "path")
+            for problem in _source_problems(source, source.path, data, format, lock):
+                fix = None if problem.fix is None else ((*path, *problem.fix[0]), problem.fix[1])
+                yield replace(problem, path=where, fix=fix)
 
 
-def _csv(path: Path) -> Iterable[_Row | str]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        yield from csv.DictReader(stream)
+def _source_problems(source: Source, locator: str, data: Data, format: str, lock: Lock) -> Iterator[Problem]:
+    """Paths of cures start at the data set."""
+    if kind_of(locator, "data") == "hub":
+        return
+    files = _once(lock, "files", locator, lambda: located_files(locator, lock.base))
+    kinds = Counter(file.path.suffix.lower() for file in files)
+    for kind in kinds:
+        if kind not in READABLE:
+            example = next(file.name for file in files if file.path.suffix.lower() == kind)
+            yield Problem(code="E512", message=f"{example}: files of this kind are not read", label=f"known are {', '.join(READABLE)}")
+            return
+    if len(kinds) > 1:
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        message = f"{locator} means files of several kinds: {listed}"
+        yield Problem(code="W511", severity="warning", message=message, label="all of them are read as rows")
+    looks = [_once(lock, "table", str(file.path), lambda path=file.path: look_at(path)) for file in files[:_FILES]]  # type: ignore[misc]
+    if looks and all(look.empty for look in looks) and len(files) <= _FILES:
+        yield Problem(code="E514", message=f"{locator} holds no rows")
+    for look in looks:
+        found = list(_row_problems(look, data, format))
+        yield from found
+        if found:
+            return
 
 
-_READERS: dict[str, Callable[[Path], Iterable[_Row | str]]] = {
-    ".txt": _text,
-    ".md": _text,
-    ".rst": _text,
-    ".jsonl": _json_lines,
-    ".json": _json,
-    ".csv": _csv,
-}
+def _row_problems(look: Look, data: Data, format: str) -> Iterator[Problem]:
+    if look.problem:
+        yield Problem(code="E511", message=f"{look.name} {look.problem}")
+    elif look.unchecked:
+        message = f"{look.name}: its columns are not checked here"
+        yield Problem(code="W510", severity="warning", message=message, notes=(look.unchecked,))
+    there = list(columns_of(look))
+    for field in ("text",) if format == "text" else ("prompt", "response"):
+        column = getattr(data.columns, field)
+        missing = next(((place, row) for place, row in look.rows if column not in row), None)
+        if missing is not None:
+            yield _missing_column(field, column, *missing, there, format)
+            continue
+        odd = next(((place, row[column]) for place, row in look.rows if not isinstance(row[column], str)), None)
+        if odd is not None:
+            kind = "nothing" if odd[1] is None else type(odd[1]).__name__
+            yield Problem(code="E513", message=f"{odd[0]}: column {column!r} holds {kind}, not text")
 
 
-def _geometry(folder: Path | None) -> Geometry | None:
+def _missing_column(field: str, column: str, place: str, row: dict[str, Any], there: list[str], format: str) -> Problem:
+    texts = [name for name in there if isinstance(row[name], str)]
+    guess = nearest(column, texts) or (texts[0] if len(texts) == 1 and format == "text" else None)
+    notes: tuple[str, ...] = ()
+    if any(name.startswith("\N{BYTE ORDER MARK}") for name in row if name):
+        notes = ("the file starts with a byte-order mark, which is part of the first name: save it as UTF-8 without",)
+    names = ", ".join(repr(name) for name in row if name is not None)
+    return Problem(
+        code="E510",
+        message=f"{place}: no column {column!r}, which is read as the {field}",
+        label=f"it has {names}",
+        notes=notes,
+        fix=None if guess is None or notes else (("columns", field), guess),
+    )
+
+
+# --- models
+
+
+def _folder(locator: str, lock: Lock) -> Folder | None:
+    place = root_of(locator, lock.base) if kind_of(locator, "model") != "hub" else None
+    return None if place is None else _once(lock, "folder", locator, lambda: look_into(place))
+
+
+def _model_problems(model: Model, locator: str, lock: Lock) -> Iterator[Problem]:
+    folder = _folder(locator, lock)
     if folder is None:
+        if kind_of(locator, "model") != "hub" and _once(lock, "files", locator, lambda: located_files(locator, lock.base)):
+            yield Problem(code="E515", message=f"{locator} is a file; a model is a folder with config.json and weights", path=("from",))
+        return
+    yield from _once(lock, "model", locator, lambda: tuple(model_problems(folder)))
+    if model.tokenizer is None:
+        yield from (replace(problem, path=("from",)) for problem in tokenizer_problems(folder))
+    elif isinstance(model.tokenizer, Tokenizer):
+        tokens, size = _size_of(model.tokenizer, lock), folder.number("vocab_size")
+        if tokens is not None and size is not None and tokens > size:
+            message = f"the tokenizer has {tokens} tokens, and the vocabulary of the model only {size}"
+            yield Problem(code="E517", message=message, path=("tokenizer",))
+
+
+def _length_problems(traits: Traits, lock: Lock) -> Iterator[Problem]:
+    """Sequences that the weights are not made for."""
+    weights, data = traits.find("weights"), traits.find("data")
+    if not isinstance(weights.value, Model) or not isinstance(weights.value.from_, str) or not isinstance(data.value, Data):
+        return
+    folder, length = _folder(weights.value.from_, lock), data.value.max_length
+    if folder is None:
+        return
+    where, related = (*data.path, "max_length"), (*weights.path, "from")
+    positions, window = folder.number("max_position_embeddings", "n_positions"), folder.window
+    if positions is not None and length > positions:
+        yield Problem(
+            code="E315",
+            message=f"sequences of {length} tokens do not fit a model of {positions} positions",
+            path=where,
+            fix=(where, positions),
+            related=((related, f"its config.json says {positions}"),),
+        )
+    elif window is not None and length > window:
+        yield Problem(
+            code="W513",
+            severity="warning",
+            message=f"sequences of {length} tokens, and a token sees {window} of them: some layers have a sliding window",
+            path=where,
+            fix=(where, window),
+            related=((related, f"its config.json says sliding_window: {window}"),),
+        )
+
+
+# --- vocabularies
+
+
+def _lines(tokenizer: Tokenizer, lock: Lock) -> list[str] | None:
+    """The lines of the file that a tokenizer is made of, where it is made of one that is here."""
+    locator = tokenizer.vocabulary_file()
+    if locator is None:
         return None
+    files = _once(lock, "files", locator, lambda: located_files(locator, lock.base))
+    return _once(lock, "lines", locator, lambda: _read_lines(files[0].path)) if len(files) == 1 else None
+
+
+def _read_lines(path: Path) -> list[str] | None:
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return None
-    return Geometry.from_config(found) if isinstance(found, dict) else None
+
+
+def _size_of(tokenizer: Tokenizer, lock: Lock) -> int | None:
+    lines = _lines(tokenizer, lock)
+    return tokenizer.size if lines is None else len(set(lines))
+
+
+def _vocabulary_problems(tokenizer: Tokenizer, lock: Lock) -> Iterator[Problem]:
+    lines = _lines(tokenizer, lock)
+    if lines is None:
+        return
+    known = set(lines)
+    for field, token in tokenizer.special_tokens().items():
+        if token not in known:
+            guess = nearest(token, [line for line in lines if not line.isalnum()])
+            yield Problem(
+                code="E519",
+                message=f"{tokenizer.vocabulary_file()} has no token {token!r}, which is the {field} token",
+                path=(field,),
+                label=f"did you mean {guess!r}?" if guess else "",
+                fix=((field,), guess) if guess else None,
+            )

@@ -1,22 +1,19 @@
 """What would not fit, not finish or never happen: found by arithmetic before anything is allocated."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 
 from dllm_run.specs.errors import Diagnostic
-from dllm_run.specs.inventory import Inventories
 from dllm_run.specs.problem import Problem
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.slurm_amounts import slurm_time
 from dllm_run.specs.vocabulary.compute import Compute
 from dllm_run.specs.vocabulary.samplers import Sampler
 from dllm_run.specs.vocabulary.spec import Spec
-from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.sample import HeldOut, Sample
 from dllm_run.specs.vocabulary.tasks import BuiltInTask
 from dllm_run.specs.vocabulary.training import Training
 from dllm_run.specs.word import members
 
-from .at_hand import AtHand
 from .check import diagnostic
 from .estimate.amounts import prompt_tokens
 from .estimate.facts import Facts, facts_of
@@ -26,29 +23,21 @@ from .estimate.work import training_steps
 from .fit import memory_problems
 from .micro import micro_solved
 from .node import Node
+from .sizes import Sizes
 
 Path = tuple[str, ...]
 Placed = tuple[Path, Problem]
 """A finding and the path that its own paths start from."""
 
 
-Sized = dict[tuple[int, ...], tuple[Stage, ...]]
-"""Identities of a stage and of all that it needs, to these objects, which stay alive with them."""
-
-
-def capacity(
-    spec: Spec, root: Node, written: Callable[[Path], Path], at_hand: AtHand, inventories: Inventories, sized: Sized
-) -> Iterator[Diagnostic]:
-    """Findings about the stages of a typed spec whose references hold. What is in `sized` was told at another point of a sweep."""
+def capacity(spec: Spec, names: Collection[str], root: Node, written: Callable[[Path], Path], at_hand: Sizes) -> Iterator[Diagnostic]:
+    """Findings about these stages of a typed spec whose references hold."""
     stage_of = spec.stages.__getitem__
     for path, problem in _inert_gpus(spec, written):
         yield diagnostic(problem, path, root, written)
     for name, stage in spec.stages.items():
-        needed = _with_needs(name, spec.stages, inventories)
-        key = tuple(map(id, needed))
-        if key in sized:
+        if name not in names:
             continue
-        sized[key] = needed
         facts = facts_of(micro_solved(stage, stage_of).completed(), stage_of, at_hand)
         if facts is None:
             continue
@@ -61,18 +50,6 @@ def capacity(
             yield diagnostic(problem, start, root, written)
         for problem in memory_problems(name, facts, own):
             yield diagnostic(problem, path, root, written)
-
-
-def _with_needs(name: str, stages: Mapping[str, Stage], inventories: Inventories) -> tuple[Stage, ...]:
-    """A stage and all that it needs, in an order of their own."""
-    found: dict[str, Stage] = {}
-    waiting = [name]
-    while waiting:
-        needed = waiting.pop()
-        if needed not in found:
-            found[needed] = stages[needed]
-            waiting.extend(edge.reference.stage for edge in inventories.of(stages[needed]).edges)
-    return tuple(found.values())
 
 
 def _inert_gpus(spec: Spec, written: Callable[[Path], Path]) -> Iterator[Placed]:

@@ -18,6 +18,8 @@ from .suggest import nearest
 
 Seen = dict[int, Any]
 """Identity of an object to the object, which stays alive with it."""
+_OPENS = (*"[{\"'&*!|>%@`#?-", "")
+"""Characters that begin a form of YAML."""
 
 
 def check(spec: Spec, root: Node, written: Callable[[tuple[str, ...]], tuple[str, ...]], seen: Seen) -> Iterator[Diagnostic]:
@@ -57,8 +59,7 @@ def diagnostic(problem: Problem, path: tuple[str, ...], root: Node, written: Cal
     fix = None
     if problem.fix is not None:
         target, value = problem.fix
-        text = value if isinstance(value, str) else canonical(value)
-        fix = f"{'.'.join(written((*path, *target)))}={text}"
+        fix = f"{'.'.join(written((*path, *target)))}={_flag_text(value)}"
     mark = mark_of(root, where)
     if problem.key:
         mark = root.nearest(tree_path(root, where)).key_mark or mark
@@ -74,6 +75,11 @@ def diagnostic(problem: Problem, path: tuple[str, ...], root: Node, written: Cal
         related=related,
         severity=problem.severity,
     )
+
+
+def _flag_text(value: Any) -> str:
+    """A value as a flag must have it to be read as just that: a text that opens a YAML form is quoted."""
+    return value if isinstance(value, str) and value[:1] not in _OPENS else canonical(value)
 
 
 def mark_of(root: Node, path: tuple[str, ...]) -> Mark:

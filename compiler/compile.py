@@ -2,20 +2,24 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 from dllm_run.specs.errors import Diagnostic, SpecError
 from dllm_run.specs.plan import InputRecord, Plan, Point
 from dllm_run.specs.vocabulary.spec import Spec
+from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.word import using
 
-from .at_hand import AtHand
-from .capacity import Sized, capacity
+from .at_hand import at_hand, nearby
+from .capacity import capacity
 from .check import Seen, check, mark_of, unread_data
+from .compatibility import compatibility, unread_model
 from .flags import Flags
 from .frame import form_problems, frame_problems
 from .layers import Layers, ReadFile
 from .lock import Lock
-from .lower import Lowered, edge_problems
+from .lower import Lowered, edge_problems, with_needs
 from .misfits import misfits
 from .node import Node
 from .origin import told_once, written
@@ -24,6 +28,8 @@ from .points import PointTree, points, without_frame
 from .read import read
 from .resolution import Resolution
 from .scripts import CheckScripts, read_scripts, script_diagnostics, script_locators
+from .sizes import Sizes
+from .traits import traits_of
 
 _FORGET = 512
 """Points after which what they had in common is let go of, to bound the memory of a long sweep."""
@@ -101,7 +107,7 @@ def _compile(tree: Node, flags: Flags, layers: Layers, plugins: Plugins, lock: L
     tree = flags.on(tree)
     _stop_on_errors([*form_problems(tree), *frame_problems(tree)])
     run = _Run(layers, lock)
-    run.warnings.update(dict.fromkeys(unread_data(tree)))
+    run.warnings.update(dict.fromkeys([*unread_data(tree), *unread_model(tree)]))
     # With cases or a sweep the base need not compile: a value may be given by these alone.
     alone = without_frame(tree)
     base = run.alone(alone, lock) if alone is not tree else None
@@ -131,7 +137,9 @@ def _compile(tree: Node, flags: Flags, layers: Layers, plugins: Plugins, lock: L
     scripts, wrong = read_scripts(templates, plan, lock, tree)
     run.warnings.update(dict.fromkeys(_same(run.same, tree)))
     # A template that is not here is an error already.
-    run.warnings.update(dict.fromkeys(_unresolved(base.root, (record for locator, record in records.items() if locator not in templates))))
+    run.warnings.update(
+        dict.fromkeys(_unresolved(base.root, (record for locator, record in records.items() if locator not in templates), lock.base))
+    )
     if scripts and not wrong and check_scripts is not None:
         wrong = script_diagnostics(check_scripts(plan, scripts), scripts, tree)
     _stop_on_errors([*wrong, *run.warnings] if wrong else [])
@@ -166,22 +174,35 @@ class _Run:
         self.same: list[tuple[str, str]] = []
         """Names of points that compute the same as an earlier one, after its name."""
         self._computes: dict[tuple[tuple[str, str], ...], str] = {}
-        self._at_hand = AtHand(lock.base)
+        self._lock = lock
+        self._sizes = Sizes(lock.base)
         self._checked: Seen = {}
-        self._sized: Sized = {}
+        self._looked_at: dict[tuple[int, ...], tuple[Stage, ...]] = {}
+        """Identities of a stage and of all that it needs, to these objects, which stay alive with them."""
 
     def forget(self) -> None:
         """Let go of everything that is only there to be quick."""
         self.resolution = Resolution(self.resolution.layers)
         self.lowered.forget()
         self._checked.clear()
-        self._sized.clear()
+        self._looked_at.clear()
 
     def alone(self, tree: Node, lock: Lock) -> _Done | None:
         """A tree that is no point: its errors do not count, and its stages are nobody's."""
         quiet = _Run(self.resolution.layers, lock)
         quiet.resolution = self.resolution
         return quiet.point(PointTree("", "-", tree, None, {}))
+
+    def _fresh(self, spec: Spec) -> set[str]:
+        """The stages that are, or need, another one than at every point before: what holds of the others was told."""
+        found = set()
+        for name in spec.stages:
+            needed = with_needs(name, spec.stages, self.lowered.inventories)
+            key = tuple(map(id, needed))
+            if key not in self._looked_at:
+                self._looked_at[key] = needed
+                found.add(name)
+        return found
 
     def point(self, point: PointTree) -> _Done | None:
         """One point, or None where something is wrong with it or with one before."""
@@ -198,11 +219,14 @@ class _Run:
             return None
         edges = [_placed(item, path, root) for path, item in edge_problems(spec, self.lowered.inventories)]
 
-        def home(path: tuple[str, ...]) -> tuple[str, ...]:
-            return written(tree, path)
-
-        sized = () if edges else capacity(spec, root, home, self._at_hand, self.lowered.inventories, self._sized)
-        found = [*check(spec, root, home, self._checked), *edges, *sized]
+        home = partial(written, tree)
+        found = [*check(spec, root, home, self._checked), *edges]
+        fresh = self._fresh(spec)
+        stages = traits_of(spec, swept=point.is_one_of_several)
+        found += compatibility([traits for traits in stages if traits.name in fresh], stages, root, home)
+        found += at_hand([traits for traits in stages if traits.name in fresh], root, self._lock, home)
+        if not edges:
+            found += capacity(spec, fresh, root, home, self._sizes)
         for item in told_once(found, tree) if found else ():
             (self.errors if item.severity == "error" else self.warnings)[item] = None
         if self.errors:
@@ -233,7 +257,7 @@ def _placed(item: Diagnostic, path: tuple[str, ...], root: Node) -> Diagnostic:
     return Diagnostic(code=item.code, message=item.message, path=".".join(path), mark=mark_of(root, path), label=item.label)
 
 
-def _unresolved(root: Node, records: Iterable[InputRecord]) -> Iterable[Diagnostic]:
+def _unresolved(root: Node, records: Iterable[InputRecord], base: Path) -> Iterable[Diagnostic]:
     for record in records:
         if record.resolved:
             continue
@@ -243,7 +267,9 @@ def _unresolved(root: Node, records: Iterable[InputRecord]) -> Iterable[Diagnost
             "package": f"{record.locator}: the package or the file in it is not installed here",
             "file": f"{record.locator}: no such file here",
         }[record.kind]
-        yield Diagnostic(code="W501", severity="warning", message=message, mark=mark, label="unresolved", notes=("`run` needs it here",))
+        hint = nearby(record.locator, base) if record.kind == "file" else None
+        notes = ("`run` needs it here", *((hint,) if hint else ()))
+        yield Diagnostic(code="W501", severity="warning", message=message, mark=mark, label="unresolved", notes=notes)
 
 
 def _stop_on_errors(diagnostics: list[Diagnostic]) -> None:

@@ -12,7 +12,7 @@ from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.stages.tokenizer import TokenizerStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 
-from .at_hand import AtHand
+from .sizes import Sizes
 
 StageOf = Callable[[str], Stage]
 """The stage that a reference names: by name in a spec, by id in a plan."""
@@ -55,7 +55,7 @@ def data_of(data: Data | Reference, stage_of: StageOf) -> Data:
     return stage.data
 
 
-def geometry_of(model: Model | Reference, stage_of: StageOf, at_hand: AtHand | None) -> Geometry | None:
+def geometry_of(model: Model | Reference, stage_of: StageOf, at_hand: Sizes | None) -> Geometry | None:
     """The geometry of a model, from the text of the spec alone where nothing is at hand; None where it is not known."""
     origin = origin_of(model, stage_of).completed()
     if origin.scratch is not None:

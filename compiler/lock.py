@@ -23,6 +23,8 @@ class Lock:
     """Folder that relative paths start from."""
     locked: dict[str, InputRecord] = field(default_factory=dict)
     seen: dict[str, InputRecord] = field(default_factory=dict)
+    looked: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """What was seen in inputs that lie here; for diagnostics alone."""
 
     def record(self, locator: str, what: str) -> InputRecord:
         """The record of an input: the locked one, or the disk's, or an unresolved one."""

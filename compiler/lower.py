@@ -1,6 +1,6 @@
 """From typed stages to planned ones: data sets become stages, references become ids, seeds are decided."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -127,7 +127,7 @@ class _Lowering:
         edges: dict[Path, Reference] = {}
         if isinstance(tokenizer, Reference):
             edges = {("tokenizer",): Reference(self.stage(tokenizer.stage), "tokenizer")}
-        form = stage.data_format or self.format_of(model, data)
+        form = stage.data_format or format_of(self.spec, model, data)
         # On the CPU, but sent off as the rest is: a cluster asks for account and set-up lines there too.
         launch: Launch = self.spec.launch
         key = (id(data), form, tokenizer if isinstance(tokenizer, (str, Reference)) else id(tokenizer), id(launch), self.spec.seed)
@@ -152,17 +152,32 @@ class _Lowering:
         assert found is not None, "a model from scratch without tokenizer is a diagnostic"
         return found
 
-    def format_of(self, model: Model | Reference, data: Data) -> str:
-        """How a stage reads data that trains on none: as the stage does that trains on just these, else as its model last did."""
-        for stage in self.spec.stages.values():
-            if stage.data_format is not None and getattr(stage, "data", None) == data:
-                return stage.data_format
-        source = model if isinstance(model, Reference) else model.from_
-        return self.spec.stages[source.stage].data_format or "text" if isinstance(source, Reference) else "text"
+
+def with_needs(name: str, stages: Mapping[str, Stage], inventories: Inventories) -> tuple[Stage, ...]:
+    """A stage and all that it needs, in an order of their own."""
+    found: dict[str, Stage] = {}
+    waiting = [name]
+    while waiting:
+        needed = waiting.pop()
+        if needed not in found:
+            found[needed] = stages[needed]
+            waiting.extend(edge.reference.stage for edge in inventories.of(stages[needed]).edges)
+    return tuple(found.values())
 
 
 _SHOWN = 10
 """Stages of a circle that are named."""
+
+
+def format_of(spec: Spec, model: Model | Reference, data: Data) -> str:
+    """How a stage reads data that trains on none: as the stage does that trains on just these, else as its model last did."""
+    for stage in spec.stages.values():
+        if stage.data_format is not None and getattr(stage, "data", None) == data:
+            return stage.data_format
+    source = model if isinstance(model, Reference) else model.from_
+    trained = spec.stages.get(source.stage) if isinstance(source, Reference) else None
+    return trained.data_format or "text" if trained is not None else "text"
+
 
 _Graph = dict[str, list[tuple[str, tuple[str, ...]]]]
 """Stages that each stage needs, with the path of the reference that says so."""

@@ -32,6 +32,11 @@ class PointTree(NamedTuple):
     values: dict[str, Any]
     """What the sweep assigns, by path."""
 
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether a sweep has made it."""
+        return self.name != "-"
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:

@@ -49,7 +49,8 @@ class Context:
         """Where tensors live. Raises Failure where the plan's device is not here."""
         device = self.compute.device or "cpu"
         if device == "cuda" and not torch.cuda.is_available():
-            raise Failure("the plan asks for a GPU and there is none here: `-s compute.device=cpu`, or run it where one is")
+            cure = "-s compute.device=cpu" + (" -s compute.gpus_per_node=0" if self.compute.gpus_per_node else "")
+            raise Failure(f"the plan asks for a GPU and there is none here: `{cure}`, or run it where one is")
         return torch.device(device)
 
     @property

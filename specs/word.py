@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .compatibility import Compatible
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
+class Word(Compatible):
     """Base of every family. A subclass with `word` set is a word; one without is the base of a family."""
 
     word: ClassVar[str] = ""

@@ -92,9 +92,13 @@ def complete(tmp_path: Path) -> str:
         "docs.txt": "A text.\nAnother text.\n",
         "more/a.jsonl": '{"body": "a"}\n',
         "more/b.jsonl": '{"body": "b"}\n',
+        "pairs.jsonl": '{"question": "a", "answer": "b"}\n',
         "vocab.txt": "<m>\n<b>\n<e>\n<u>\n<p>\nA\n",
         "task.yaml": "task: mine\n",
-        "weights/config.json": "{}\n",
+        "weights/config.json": '{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "max_position_embeddings": 128}\n',
+        "weights/model.safetensors": "",
+        "weights/tokenizer.json": "{}\n",
+        "weights/tokenizer_config.json": '{"mask_token": "<mask>"}\n',
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

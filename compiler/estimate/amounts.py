@@ -9,7 +9,7 @@ from dllm_run.specs.vocabulary.data import Data, Source
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.training import Training
 
-from ..at_hand import AtHand, Rows
+from ..sizes import Rows, Sizes
 
 TokenizerOf = Tokenizer | Reference | str | None
 Range = tuple[float, float]
@@ -31,7 +31,7 @@ class Size:
     """Whether all rows are of one length."""
 
 
-def size_of(data: Data, format: str, at_hand: AtHand | None) -> Size | None:
+def size_of(data: Data, format: str, at_hand: Sizes | None) -> Size | None:
     """Rows of a data set, split as the runtime splits them; None where a source is not known or nothing is left to train on."""
     columns = (data.columns.text,) if format == "text" else (data.columns.prompt, data.columns.response)
     found = [_source(source, columns, at_hand) for source in data.sources]
@@ -50,9 +50,9 @@ def size_of(data: Data, format: str, at_hand: AtHand | None) -> Size | None:
     )
 
 
-def _source(source: Source, columns: tuple[str, ...], at_hand: AtHand | None) -> Rows | None:
+def _source(source: Source, columns: tuple[str, ...], at_hand: Sizes | None) -> Rows | None:
     if source.generate is not None:
-        count, row_bytes = source.generate.rows, source.generate.row_bytes
+        count, row_bytes = source.generate.total, source.generate.row_bytes
         found = None if count is None else Rows(rows=count, row_bytes=row_bytes, most_bytes=count * row_bytes)
     else:
         found = at_hand.rows(source.path, columns) if at_hand is not None and source.path is not None else None

@@ -11,8 +11,8 @@ from dllm_run.specs.vocabulary.stages.eval import Eval
 from dllm_run.specs.vocabulary.stages.sample import HeldOut, Sample
 from dllm_run.specs.vocabulary.training import Training
 
-from ..at_hand import AtHand
 from ..follow import StageOf, data_of, geometry_of, tokenizer_of
+from ..sizes import Sizes
 from .amounts import Size, TokenizerOf, longest_sequence, size_of
 
 Modelled = Training | Sample | Eval
@@ -28,7 +28,7 @@ class Facts:
     data: Data | None
     format: str
     tokenizer: TokenizerOf
-    at_hand: AtHand | None
+    at_hand: Sizes | None
 
     @property
     def size(self) -> Size | None:
@@ -41,7 +41,7 @@ class Facts:
         return None if self.data is None else longest_sequence(self.data, size_of(self.data, self.format, None), self.tokenizer)
 
 
-def facts_of(stage: Stage, stage_of: StageOf, at_hand: AtHand | None) -> Facts | None:
+def facts_of(stage: Stage, stage_of: StageOf, at_hand: Sizes | None) -> Facts | None:
     """From the text of the spec alone where nothing is at hand; None for a stage without a model."""
     if not isinstance(stage, Modelled):
         return None

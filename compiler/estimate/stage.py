@@ -13,8 +13,8 @@ from dllm_run.specs.vocabulary.tasks import BuiltInTask
 from dllm_run.specs.vocabulary.training import Training
 from dllm_run.specs.word import members
 
-from ..at_hand import AtHand
 from ..follow import StageOf
+from ..sizes import Sizes
 from . import Memory
 from .amounts import Range, prompt_tokens
 from .facts import Facts, facts_of
@@ -62,7 +62,7 @@ class Estimate:
         return DEVICES[self.gpu].memory if self.gpu is not None and self.devices else None
 
 
-def estimate(stage: Stage, stage_of: StageOf, at_hand: AtHand | None, cores: int | None) -> Estimate:
+def estimate(stage: Stage, stage_of: StageOf, at_hand: Sizes | None, cores: int | None) -> Estimate:
     """The estimate of a complete stage. `cores`: CPU cores of its process where nothing in the plan says so."""
     facts = facts_of(stage, stage_of, at_hand)
     time = time_of(facts, cores_of(stage) or cores) if facts is not None else None

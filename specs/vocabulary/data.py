@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Compatible, Condition, Inert, Requirement, Row
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
 from dllm_run.specs.quantity import Quantity
@@ -26,6 +27,11 @@ class Source:
     generate: Generator | None = leaf("A computed data set.", default=None, example="sudoku")
     limit: int | None = leaf("Rows taken from this source; null: all.", unit="rows", default=None, minimum=1)
 
+    def known_rows(self) -> int | None:
+        """How many rows it gives, where that is known without reading anything."""
+        total = self.generate.total if self.generate is not None else None
+        return total if total is None or self.limit is None else min(total, self.limit)
+
     def problems(self) -> Iterator[Problem]:
         """What is no source."""
         if (self.path is None) == (self.generate is None):
@@ -35,8 +41,14 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class Columns(Compatible):
     """Names of the columns that are read from tables."""
+
+    table: ClassVar[tuple[Row, ...]] = (
+        Inert(option="own.text", when=(Condition(trait="format", values=("pairs",)),), reason="the rows are read as pairs"),
+        Inert(option="own.prompt", when=(Condition(trait="format", values=("text",)),), reason="the rows are read as texts"),
+        Inert(option="own.response", when=(Condition(trait="format", values=("text",)),), reason="the rows are read as texts"),
+    )
 
     text: str = leaf("Column of plain text, for pre-training; or a template over the columns.", default="text", template="row")
     prompt: str = leaf(
@@ -49,8 +61,30 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
+class Data(Compatible):
     """A data set; a stage that names one is preceded by a stage that prepares it."""
+
+    table: ClassVar[tuple[Row, ...]] = (
+        Requirement(
+            subject="own.packing",
+            trait="format",
+            values=("text",),
+            when=(Condition(trait="own.packing", values=(True,)),),
+            message="packing joins texts, and these rows are read as {trait}",
+            reason="joined rows no longer say which of their tokens are the prompt: prompts would be learned too",
+            cure=("own.packing", False),
+        ),
+        Inert(
+            option="own.truncation",
+            when=(Condition(trait="own.packing", values=(True,)),),
+            reason="packing joins all rows and cuts the whole",
+        ),
+        Inert(
+            option="own.seed",
+            when=(Condition(trait="own.holdout", given=False), Condition(trait="own.limit", given=False)),
+            reason="without `holdout` and `limit` all rows are used, in the order in which they stand",
+        ),
+    )
 
     sources: tuple[Source, ...] = leaf("Where rows come from; a list is concatenated.")
     holdout: Quantity | None = leaf(
@@ -73,3 +107,8 @@ class Data:
             yield Problem(code="E106", message="a data set without sources has no rows", path=("sources",), label="name at least one")
         if self.holdout is not None and self.holdout.amount <= 0:
             yield Problem(code="E106", message="an empty hold-out", path=("holdout",), label="leave it out, or `500 rows`, or 0.05")
+        rows = [source.known_rows() for source in self.sources]
+        total = sum(count or 0 for count in rows)
+        if self.holdout is not None and rows and None not in rows and self.holdout.of(total) >= total:
+            message = f"a hold-out of {self.holdout.of(total)} rows leaves nothing of {total} to train on"
+            yield Problem(code="E323", message=message, path=("holdout",), fix=(("holdout",), 0.1))

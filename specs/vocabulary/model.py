@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Compatible, Relation, Requirement, Row
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem, nearest_divisors
 from dllm_run.specs.reference import Reference
@@ -13,8 +14,34 @@ from .tokenizers import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class Model(Compatible):
     """Exactly one of `from` and `scratch`."""
+
+    table: ClassVar[tuple[Row, ...]] = (
+        Requirement(
+            subject="own.logit_shift",
+            trait="trained.model.logit_shift",
+            relation=Relation.SAME,
+            message="logit_shift is {subject}, and the weights were trained with {trait}",
+            reason="where a logit points to is a fact of the weights",
+            code="E421",
+        ),
+        Requirement(
+            subject="own.attention",
+            trait="trained.model.attention",
+            relation=Relation.SAME,
+            message="attention is {subject}, and the weights were trained with {trait}",
+            code="E421",
+        ),
+        Requirement(
+            subject="own.tokenizer",
+            trait="trained_tokenizer",
+            relation=Relation.SAME,
+            message="tokenizer {subject} is not {trait}, which the weights were trained with",
+            reason="the ids of one mean other texts to the other",
+            code="E421",
+        ),
+    )
 
     shorthand: ClassVar[str] = "from"
 

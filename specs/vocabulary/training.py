@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Condition, Relation, Requirement, Row
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.leaves import Path
@@ -107,6 +108,26 @@ class Training(Stage):
     inherits_model: ClassVar[bool] = True
     data_format: ClassVar[str] = "text"
     """How the rows of this stage's data are read: `text`, or `pairs` of prompt and response."""
+    table: ClassVar[tuple[Row, ...]] = (
+        *Stage.table,
+        Requirement(
+            subject="evaluate",
+            trait="data.holdout",
+            relation=Relation.GIVEN,
+            when=(Condition(trait="evaluate", given=True), Condition(trait="data", given=True)),
+            message="evaluation needs rows that training does not see",
+            label="the data set has no `holdout`",
+            cure=("data.holdout", 0.05),
+            code="E314",
+        ),
+        Requirement(
+            subject="data.max_length",
+            trait="weights.scratch.positions",
+            relation=Relation.AT_LEAST,
+            message="sequences of {subject} tokens do not fit a model of {trait} positions",
+            code="E315",
+        ),
+    )
 
     model: Model = leaf("The model that is trained.")
     data: Data | Reference = leaf("The data set: ${data.NAME}, a map, or the data stage ${stages.X}.", output="data")
@@ -133,24 +154,6 @@ class Training(Stage):
         if self.duration.amount <= 0:
             yield Problem(code="E106", message="a training of no steps", path=("duration",), label="at least `1 step`")
         yield from self._events()
-        if isinstance(self.data, Data):
-            positions = self.model.scratch.positions if self.model.scratch is not None else None
-            if positions is not None and self.data.max_length > positions:
-                yield Problem(
-                    code="E315",
-                    message=f"sequences of {self.data.max_length} tokens do not fit a model of {positions} positions",
-                    path=("data", "max_length"),
-                    fix=(("data", "max_length"), positions),
-                    related=((("model", "scratch"), f"positions: {positions}"),),
-                )
-            if self.evaluate is not None and self.data.holdout is None:
-                yield Problem(
-                    code="E314",
-                    message="evaluation needs rows that training does not see",
-                    path=("evaluate",),
-                    label="the data set has no `holdout`",
-                    fix=(("data", "holdout"), 0.05),
-                )
 
     def _events(self) -> Iterator[Problem]:
         if self.duration.unit == "steps":

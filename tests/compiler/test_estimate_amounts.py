@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from dllm_run.compiler.at_hand import AtHand
 from dllm_run.compiler.compile import Compiled
 from dllm_run.compiler.estimate.amounts import longest_sequence, row_tokens, sequence_tokens, sequences, size_of
 from dllm_run.compiler.estimate.facts import facts_of
@@ -15,6 +14,7 @@ from dllm_run.compiler.estimate.flops import likelihood_flops, sampling_flops, t
 from dllm_run.compiler.estimate.stage import estimate
 from dllm_run.compiler.estimate.units import gib, size, span, time
 from dllm_run.compiler.estimate.work import flops_of
+from dllm_run.compiler.sizes import Sizes
 from dllm_run.runtime import prepare, sources
 from dllm_run.runtime.tokenizers import from_word
 from dllm_run.specs.locator import located_files
@@ -52,7 +52,7 @@ def test_rows_and_sequences_are_those_that_the_runtime_makes(case: Data, tmp_pat
     rows = sources.read_rows(case, "text", lambda path: located_files(path, tmp_path))
     training, held_out = prepare.split(rows, case)
     made = prepare.sequences(training, case, from_word(Bytes(), tmp_path), lambda done: None)
-    found = size_of(case, "text", AtHand(tmp_path))
+    found = size_of(case, "text", Sizes(tmp_path))
     assert found is not None and (found.training, found.held_out) == (len(training), len(held_out))
     least, most = sequences(case, found, Bytes())
     assert least <= len(made.tokens) <= most

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from dllm_run.compiler.at_hand import AtHand
 from dllm_run.compiler.compile import Compiled
 from dllm_run.compiler.estimate import Setting
 from dllm_run.compiler.estimate.memory import training_memory
 from dllm_run.compiler.micro import COMFORT, largest_micro
+from dllm_run.compiler.sizes import Sizes
 from dllm_run.specs.devices import DEVICES
 from dllm_run.specs.published import PUBLISHED
 
@@ -85,7 +85,7 @@ def test_it_is_left_alone_where_the_text_does_not_say_enough_or_all(flag: str, c
     (tmp_path / "weights" / "config.json").write_text(json.dumps(config))
     text = QWEN.replace("    model: Qwen/Qwen3-0.6B\n", "") + "model: Qwen/Qwen3-0.6B\n"
     assert body(compiling(text, flag)).batch.micro == (3 if "micro" in flag else 48)
-    at_hand = AtHand(tmp_path).geometry("./weights")
+    at_hand = Sizes(tmp_path).geometry("./weights")
     solved = largest_micro(at_hand, Setting(micro=1, length=1024), 48, DEVICES["a100-40gb"].memory) if at_hand is not None else None
     assert solved is not None and solved < 48
 

@@ -95,7 +95,9 @@ def test_the_base_of_a_sweep_need_not_compile_alone(examples: dict[str, str], co
 
 def test_a_name_with_a_line_end_is_shown_with_its_escapes(swept: Callable[[str], Compiled]) -> None:
     (name,) = names(
-        swept('{stages.train.data: [{sources: [{generate: sudoku}], columns: {text: "a"}}], stages.train.model.tokenizer: ["characters"]}')
+        swept(
+            '{stages.train.data: [{sources: [{generate: sudoku}], columns: {text: "text"}}], stages.train.model.tokenizer: ["characters"]}'
+        )
     )
     assert "\n" not in name
     compiled = swept('{stages.solve.tasks.0.name: ["sudoku", "a\\nrm -rf ~"]}')

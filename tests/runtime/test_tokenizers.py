@@ -149,7 +149,7 @@ stages:
   words:
     kind: tokenizer
     vocab_size: 300
-    data: {sources: [./texts.jsonl], holdout: 1 rows, max_length: 16}
+    data: {sources: [./texts.jsonl], holdout: 1 rows}
 """
 
 

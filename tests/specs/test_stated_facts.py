@@ -52,12 +52,12 @@ def test_a_byte_is_a_token_and_so_is_the_name_of_a_special_one(text: str, tmp_pa
     assert len(from_word(Bytes(), tmp_path).encode(text, specials=True)) == len(plain.encode())
 
 
-@pytest.mark.parametrize("word", [word for word, cls in members(Generator).items() if issubclass(cls, Generator) and cls.rows is not None])
+@pytest.mark.parametrize("word", [word for word, cls in members(Generator).items() if issubclass(cls, Generator) and cls.total is not None])
 def test_a_generator_makes_the_rows_that_it_says(word: str) -> None:
     cls = members(Generator)[word]
     rows = build(cls())
     assert issubclass(cls, Generator)
-    assert len(rows) == cls.rows and {len(row["text"].encode()) for row in rows} == {cls.row_bytes}
+    assert len(rows) == cls.total and {len(row["text"].encode()) for row in rows} == {cls.row_bytes}
 
 
 @pytest.mark.parametrize("tied", [True, False])

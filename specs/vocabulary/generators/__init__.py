@@ -10,7 +10,7 @@ from dllm_run.specs.word import Word
 class Generator(Word):
     """Base of the generators."""
 
-    rows: ClassVar[int | None] = None
+    total: ClassVar[int | None] = None
     """How many there are; None where only running tells."""
     row_bytes: ClassVar[int] = 0
-    """UTF-8 bytes of each, where `rows` is known."""
+    """UTF-8 bytes of each, where `total` is known."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Condition, Inert, Row
+
 from . import Launch
 
 
@@ -12,3 +14,10 @@ class Local(Launch):
 
     word: ClassVar[str] = "local"
     here: ClassVar[bool] = True
+    table: ClassVar[tuple[Row, ...]] = (
+        Inert(
+            option="compute.gpus_per_node",
+            when=(Condition(trait="compute.device", values=("cpu",)),),
+            reason="the stage runs on the CPU",
+        ),
+    )

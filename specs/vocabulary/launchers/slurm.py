@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from dllm_run.specs.compatibility import Compatible, Condition, Inert, Relation, Requirement, Row
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
@@ -14,8 +15,16 @@ from . import Launch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Array:
+class Array(Compatible):
     """How the points of a sweep share the cluster."""
+
+    table: ClassVar[tuple[Row, ...]] = (
+        Inert(
+            option="own.max_parallel",
+            when=(Condition(trait="sweep", given=False),),
+            reason="without a sweep there is one point, and no array",
+        ),
+    )
 
     max_parallel: int | None = leaf("Points that run at the same time; null: no limit.", default=None, minimum=1)
 
@@ -25,6 +34,29 @@ class Slurm(Launch):
     """A job per stage, an array where a sweep has many points."""
 
     word: ClassVar[str] = "slurm"
+    table: ClassVar[tuple[Row, ...]] = (
+        Requirement(
+            subject="compute.device",
+            trait="compute.gpus_per_node",
+            values=(0,),
+            when=(Condition(trait="compute.device", values=("cpu",)),),
+            message="GPUs are asked of Slurm, and the stage runs on the CPU: they would be held and never used",
+            code="W420",
+        ),
+        Requirement(
+            subject="compute.device",
+            trait="compute.gpus_per_node",
+            relation=Relation.AT_LEAST,
+            bound=1,
+            when=(
+                Condition(trait="compute.device", values=("cuda",)),
+                Condition(trait="own.extra.gres", given=False),
+                Condition(trait="own.extra.gpus", given=False),
+            ),
+            message="the stage needs a GPU, and none is asked of Slurm",
+            code="W420",
+        ),
+    )
 
     partition: str | None = leaf("Partition.", default=None)
     account: str | None = leaf("Account that is charged.", default=None)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Condition, Inert, Requirement, Row
 from dllm_run.specs.field import leaf
 
 from ..schedules import Schedule
@@ -17,6 +18,18 @@ class Mdlm(Objective):
     """Masked diffusion: E_t[w(t) sum over masked of -log p(x_i | x_t)] (arXiv 2406.07524, 2502.09992)."""
 
     word: ClassVar[str] = "mdlm"
+    table: ClassVar[tuple[Row, ...]] = (
+        Requirement(
+            trait="model.attention",
+            values=("bidirectional",),
+            message="objective {subject} reads both sides of a mask, and attention is {trait}",
+        ),
+        Inert(
+            option="own.time_sampling",
+            when=(Condition(trait="batch.global", values=(1,)),),
+            reason="a batch of one row has one stratum",
+        ),
+    )
 
     schedule: Schedule = leaf("Noise schedule alpha(t).", factory=Linear)
     weighting: Weighting = leaf("Weight w(t) of a masked token.", factory=ScheduleWeighting)

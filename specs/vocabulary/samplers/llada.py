@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Condition, Inert, Requirement, Row
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem, nearest_divisors, nearest_multiples
 
@@ -15,6 +16,18 @@ class Llada(Sampler):
     """Semi-autoregressive low-confidence remasking (arXiv 2502.09992, section 2.4)."""
 
     word: ClassVar[str] = "llada"
+    table: ClassVar[tuple[Row, ...]] = (
+        Requirement(
+            trait="trained.objective",
+            values=("mdlm",),
+            message="sampler {subject} fills in masks, and the model was trained by {trait}",
+        ),
+        Inert(
+            option="own.remasking",
+            when=(Condition(trait="own.block_size", values=(1,)),),
+            reason="a block of one token has no order",
+        ),
+    )
 
     steps: int | None = leaf(
         "Forward passes in total, shared evenly by the blocks; null: one token a step.", unit="steps", default=None, minimum=1

@@ -1,8 +1,10 @@
 """Kinds of stages: the nodes of an experiment."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
+from dllm_run.specs.compatibility import Inert, Relation, Requirement, Row
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.word import Word
@@ -24,6 +26,15 @@ class Stage(Word):
     """Whether the model at the top of the spec is this stage's default."""
     data_format: ClassVar[str | None] = None
     """How this stage's own data are read; None: as the model's training data were."""
+    table: ClassVar[tuple[Row, ...]] = (
+        Requirement(
+            subject="data_tokenizer",
+            trait="tokenizer",
+            relation=Relation.SAME,
+            message="the data are made of tokens of {subject}, and the model reads those of {trait}",
+            code="E421",
+        ),
+    )
 
     seed: int | None = leaf("Seed of this stage; null: the root's, where random numbers are drawn.", default=None, minimum=0)
     compute: Compute = leaf("What differs from the compute at the top.", factory=Compute)
@@ -32,6 +43,11 @@ class Stage(Word):
     def draws_random_numbers(self) -> bool:
         """Whether the seed enters the identity of this stage."""
         return False
+
+    def rows(self) -> Iterator[Row]:
+        yield from self.table
+        if not self.draws_random_numbers():
+            yield Inert(option="seed", reason="this stage draws no random numbers")
 
     def completed(self) -> Self:
         """With everything solved that follows from other fields."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Inert, Row
 from dllm_run.specs.field import leaf
 from dllm_run.specs.reference import Reference
 
@@ -17,6 +18,12 @@ class DataStage(Stage):
 
     word: ClassVar[str] = "data"
     outputs: ClassVar[tuple[str, ...]] = ("data",)
+    table: ClassVar[tuple[Row, ...]] = (
+        *Stage.table,
+        Inert(option="compute.precision", reason="this stage has no model"),
+        Inert(option="compute.attention_kernel", reason="this stage has no model"),
+        Inert(option="compute.gradient_checkpointing", reason="this stage has no model"),
+    )
 
     data: Data = leaf("The data set.")
     format: str = leaf("How rows are read.", default="text", choices=("text", "pairs"))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Condition, Inert, Relation, Requirement, Row
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
@@ -43,6 +44,20 @@ class Eval(Stage):
     word: ClassVar[str] = "eval"
     outputs: ClassVar[tuple[str, ...]] = ("results",)
     inherits_model: ClassVar[bool] = True
+    table: ClassVar[tuple[Row, ...]] = (
+        *Stage.table,
+        Requirement(
+            subject="stage.data",
+            trait="data.holdout",
+            relation=Relation.GIVEN,
+            when=(Condition(trait="data", given=True),),
+            message="tasks read the rows that training does not see, and the data set has no `holdout`",
+            cure=("data.holdout", 0.05),
+            code="E314",
+        ),
+        Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
+        Inert(option="model.dropout", reason="only training drops anything"),
+    )
 
     model: Model | Reference = leaf("The model that is evaluated.", output="model")
     tasks: tuple[Task, ...] = leaf("What is asked.")
@@ -57,6 +72,35 @@ class Eval(Stage):
     def draws_random_numbers(self) -> bool:
         return True
 
+    def rows(self) -> Iterator[Row]:
+        yield from Stage.rows(self)
+        built_in = [self._built_in(task) for task in self.tasks]
+        for index, word in enumerate(built_in):
+            for row in word.table if word is not None else ():
+                yield replace(row, subject=f"tasks.{index}.name") if isinstance(row, Requirement) else row
+        known = [word for word in built_in if word is not None]
+        if known and len(known) == len(self.tasks):
+            names = " and ".join(word.word for word in known)
+            for option in _READ_BY_TASKS:
+                if all(option in word.ignores for word in known):
+                    yield Inert(option=option, reason=f"{names} never {'read' if len(known) > 1 else 'reads'} it")
+        elif self.sampler is not None and not known:
+            yield from self._room()
+        for option in ("num_fewshot", "limit"):
+            if self.tasks and all(getattr(task, option) is not None for task in self.tasks):
+                yield Inert(option=option, reason="every task has its own")
+
+    def _room(self) -> Iterator[Row]:
+        """Where an answer leaves no place for its question. With built-in tasks it is not sure that the others generate."""
+        for trait, what in (("weights.scratch.positions", "positions of the model"), ("data.max_length", "tokens of the data set")):
+            message = f"answers of {{subject}} tokens leave no room for a question in the {{trait}} {what}"
+            bound = self.max_new_tokens + 1
+            yield Requirement(subject="max_new_tokens", trait=trait, relation=Relation.AT_LEAST, bound=bound, message=message, code="E315")
+
+    def _built_in(self, task: Task) -> type[BuiltInTask] | None:
+        found = members(BuiltInTask).get(task.name)
+        return found if found is not None and issubclass(found, BuiltInTask) else None
+
     def completed(self) -> "Eval":
         model = self.model if isinstance(self.model, Reference) else self.model.completed()
         return replace(self, model=model, compute=self.compute.completed())
@@ -70,20 +114,25 @@ class Eval(Stage):
             if task.name in seen:
                 yield Problem(code="E321", message=f"task {task.name!r} stands here twice", path=("tasks", str(index)))
             seen.add(task.name)
-            built_in = members(BuiltInTask).get(task.name)
-            needs = built_in.needs if built_in is not None and issubclass(built_in, BuiltInTask) else ()
-            for need in needs:
+            built_in = self._built_in(task)
+            examples = self.num_fewshot if task.num_fewshot is None else task.num_fewshot
+            if built_in is not None and examples and not built_in.takes_examples:
+                own = ("tasks", str(index), "num_fewshot")
+                where = ("num_fewshot",) if task.num_fewshot is None else own
+                message = f"task {task.name!r} takes no solved examples before its questions"
+                yield Problem(code="E322", message=message, path=where, fix=(where if len(self.tasks) == 1 else own, 0))
+            for need in built_in.needs if built_in is not None else ():
                 if getattr(self, need) is None:
                     message = f"task {task.name!r} needs `{need}`"
                     yield Problem(code="E320", message=message, path=("tasks", str(index)), label=_EXAMPLES[need])
         if self.likelihood is None and self.sampler is None:
             yield Problem(code="E320", message="an evaluation needs `likelihood`, `sampler`, or both", label=_EXAMPLES["likelihood"])
-        if isinstance(self.data, Data) and self.data.holdout is None:
-            message = "tasks read the rows that training does not see, and the data set has no `holdout`"
-            yield Problem(code="E314", message=message, path=("data",), fix=(("data", "holdout"), 0.05))
         if self.sampler is not None and any(task.name not in members(BuiltInTask) for task in self.tasks):
             yield from sampler_problems(self.sampler, self.max_new_tokens)
 
+
+_READ_BY_TASKS = ("sampler", "likelihood", "max_new_tokens")
+"""Fields of an evaluation that a task may leave alone."""
 
 _EXAMPLES = {
     "data": "data: ${data.NAME}, with a holdout",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Condition, Inert, Relation, Requirement, Row
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
@@ -42,6 +43,33 @@ class Sample(Stage):
     word: ClassVar[str] = "sample"
     outputs: ClassVar[tuple[str, ...]] = ("samples",)
     inherits_model: ClassVar[bool] = True
+    table: ClassVar[tuple[Row, ...]] = (
+        *Stage.table,
+        Requirement(
+            subject="prompts.data",
+            trait="data.holdout",
+            relation=Relation.GIVEN,
+            when=(Condition(trait="data", given=True),),
+            message="held-out rows are asked for, and the data set has no `holdout`",
+            cure=("data.holdout", 0.05),
+            code="E314",
+        ),
+        Requirement(
+            subject="max_new_tokens",
+            trait="weights.scratch.positions",
+            relation=Relation.AT_LEAST,
+            when=(Condition(trait="prompts.data", given=False),),
+            message="{subject} new tokens do not fit a model of {trait} positions",
+            code="E315",
+        ),
+        Inert(
+            option="max_new_tokens",
+            when=(Condition(trait="prompts.data", given=True),),
+            reason="held-out rows keep their length",
+        ),
+        Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
+        Inert(option="model.dropout", reason="only training drops anything"),
+    )
 
     model: Model | Reference = leaf("The model that samples.", output="model")
     prompts: tuple[str, ...] | HeldOut = leaf(
@@ -55,21 +83,16 @@ class Sample(Stage):
     batch: int = leaf("Prompts in one forward pass.", default=16, minimum=1, effect=Effect.NUMERICS)
 
     def draws_random_numbers(self) -> bool:
-        return isinstance(self.prompts, HeldOut) or self.sampler.draws_random_numbers()
+        fresh = isinstance(self.model, Model) and self.model.scratch is not None
+        return fresh or isinstance(self.prompts, HeldOut) or self.sampler.draws_random_numbers()
 
     def completed(self) -> "Sample":
         model = self.model if isinstance(self.model, Reference) else self.model.completed()
         return replace(self, model=model, compute=self.compute.completed())
 
     def problems(self) -> Iterator[Problem]:
-        """What cannot be sampled, and a length that would be ignored."""
+        """What cannot be sampled."""
         if isinstance(self.prompts, HeldOut):
-            if self.max_new_tokens is not None:
-                message = "max_new_tokens has no effect: held-out rows keep their length"
-                yield Problem(code="E430", message=message, path=("max_new_tokens",), label="leave it out")
-            if isinstance(self.prompts.data, Data) and self.prompts.data.holdout is None:
-                message = "held-out rows are asked for, and the data set has no `holdout`"
-                yield Problem(code="E314", message=message, path=("prompts", "data"), fix=(("prompts", "data", "holdout"), 0.05))
             return
         if not self.prompts:
             yield Problem(code="E106", message="no prompts", path=("prompts",), label='at least one text; "" starts from nothing')

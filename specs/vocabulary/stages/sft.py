@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Requirement, Row
+
 from ..training import Training
 
 
@@ -11,4 +13,13 @@ class Sft(Training):
     """Fine-tune on prompts with responses: only responses are masked and learned. Output: `model`."""
 
     word: ClassVar[str] = "sft"
+    table: ClassVar[tuple[Row, ...]] = (
+        *Training.table,
+        Requirement(
+            subject="stage.data",
+            trait="format",
+            values=("pairs",),
+            message="sft learns from pairs, and the data are read as {trait}",
+        ),
+    )
     data_format: ClassVar[str] = "pairs"

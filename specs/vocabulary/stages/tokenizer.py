@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dllm_run.specs.compatibility import Inert, Row
 from dllm_run.specs.field import leaf
 
 from ..data import Data
@@ -15,6 +16,15 @@ class TokenizerStage(Stage):
 
     word: ClassVar[str] = "tokenizer"
     outputs: ClassVar[tuple[str, ...]] = ("tokenizer",)
+    table: ClassVar[tuple[Row, ...]] = (
+        *Stage.table,
+        Inert(option="compute.precision", reason="this stage has no model"),
+        Inert(option="compute.attention_kernel", reason="this stage has no model"),
+        Inert(option="compute.gradient_checkpointing", reason="this stage has no model"),
+        Inert(option="data.max_length", reason="a tokenizer is trained on whole texts"),
+        Inert(option="data.truncation", reason="a tokenizer is trained on whole texts"),
+        Inert(option="data.packing", reason="a tokenizer is trained on whole texts"),
+    )
 
     type: str = leaf("Kind of tokenizer: byte-level byte-pair encoding.", default="bpe", choices=("bpe",))
     vocab_size: int = leaf("Tokens, with the special ones.", unit="tokens", minimum=300)

@@ -16,3 +16,7 @@ class BuiltInTask(Word):
     """Fields of the evaluation that must be given."""
     emptied: ClassVar[float] = 0.0
     """Share of a held-out row that the sampler fills in; 0: the row is scored."""
+    ignores: ClassVar[tuple[str, ...]] = ()
+    """Optional fields of the evaluation that this task never reads."""
+    takes_examples: ClassVar[bool] = True
+    """Whether solved examples may stand before its questions."""

@@ -12,3 +12,5 @@ class HeldOutText(BuiltInTask):
 
     word: ClassVar[str] = "held_out_text"
     needs: ClassVar[tuple[str, ...]] = ("data", "likelihood")
+    ignores: ClassVar[tuple[str, ...]] = ("sampler", "max_new_tokens")
+    takes_examples: ClassVar[bool] = False

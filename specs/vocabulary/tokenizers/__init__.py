@@ -18,3 +18,11 @@ class Tokenizer(Word):
     """Whether every byte of a text is one token."""
     specials: ClassVar[tuple[str, ...]] = ()
     """Names that stand for one token in a prompt, where `token_a_byte`."""
+
+    def vocabulary_file(self) -> str | None:
+        """The file with one token a line that it is made of, if it is."""
+        return None
+
+    def special_tokens(self) -> dict[str, str]:
+        """Fields that name special tokens of that file, with what they name."""
+        return {}

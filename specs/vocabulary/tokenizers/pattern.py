@@ -22,3 +22,9 @@ class Pattern(Tokenizer):
     end: str = leaf("Token after every text.", default="[SEP]")
     unknown: str = leaf("Token for pieces outside the vocabulary.", default="[UNK]")
     pad: str = leaf("Padding token.", default="[PAD]")
+
+    def vocabulary_file(self) -> str | None:
+        return self.vocabulary
+
+    def special_tokens(self) -> dict[str, str]:
+        return {"mask": self.mask, "begin": self.begin, "end": self.end, "unknown": self.unknown, "pad": self.pad}

@@ -5,9 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dllm_run.compiler.at_hand import AtHand
 from dllm_run.compiler.estimate.stage import Course, Estimate, estimate
 from dllm_run.compiler.estimate.units import counted, gib, size, span
+from dllm_run.compiler.sizes import Sizes
 from dllm_run.specs.plan import Plan
 
 Estimates = dict[str, Estimate]
@@ -16,7 +16,7 @@ Estimates = dict[str, Estimate]
 
 def estimates(plan: Plan, base: Path, stages: list[str]) -> Estimates:
     """Estimates of some stages of a plan; `base` is where relative paths of the spec start."""
-    at_hand = AtHand(base)
+    at_hand = Sizes(base)
     # What does not say how many cores it gets is local, and gets those of this machine.
     here = len(os.sched_getaffinity(0))
     return {

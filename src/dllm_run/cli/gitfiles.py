@@ -152,7 +152,7 @@ def revision_lock(revision: Revision, path: str) -> RevisionLock:
     folder = PurePosixPath(path).parent.as_posix().removeprefix(".")
     beside = PurePosixPath(path).with_suffix(".lock.json").as_posix()
     locked = parse_lock(revision.read(beside), f"{revision.name}:{beside}") if beside in revision.files else {}
-    return RevisionLock(revision.top / folder, locked, {}, revision, folder)
+    return RevisionLock(revision.top / folder, locked, revision=revision, folder=folder)
 
 
 def _normal(path: PurePosixPath) -> str | None:

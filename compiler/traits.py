@@ -1,0 +1,197 @@
+"""The traits of a stage: what its own words say, and what is true of its data and its model through every reference."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from dllm_run.specs.field import fields_of
+from dllm_run.specs.parts import Part, Path, is_vocabulary, parts
+from dllm_run.specs.reference import Reference
+from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.model import Model
+from dllm_run.specs.vocabulary.spec import Spec
+from dllm_run.specs.vocabulary.stages.data import DataStage
+from dllm_run.specs.word import Word
+
+from .lower import format_of
+
+
+class Trait(NamedTuple):
+    """A value and the place in the spec that it follows from."""
+
+    value: Any
+    path: Path
+
+    @property
+    def plain(self) -> Any:
+        """The value as rows name it: a word by its name."""
+        return self.value.word if isinstance(self.value, Word) else self.value
+
+
+def traits_of(spec: Spec, *, swept: bool) -> list["Traits"]:
+    """The traits of every stage; `swept` says whether this is one point of several."""
+    return [Traits(spec, name, swept=swept) for name in spec.stages]
+
+
+class Traits:
+    """The traits of one stage, found when they are asked for. References that lead nowhere give traits that are not there."""
+
+    def __init__(self, spec: Spec, name: str, *, swept: bool) -> None:
+        self.spec = spec
+        self.name = name
+        self.stage = spec.stages[name]
+        self.path: Path = ("stages", name)
+        self.swept = swept
+        self._found: dict[str, Trait] = {}
+
+    @functools.cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Everything in the stage with its path in the spec; walked once for all who look at it."""
+        return tuple(parts(self.stage, self.path))
+
+    def find(self, trait: str, own: Trait | None = None) -> Trait:
+        """A trait by its path; see `specs/compatibility.py` for what the first part may be."""
+        root, _, rest = trait.partition(".")
+        if root == "own":
+            assert own is not None, "a row stands on an object"
+            return _below(own, rest)
+        if trait not in self._found:
+            self._found[trait] = _below(self._root(root), rest) if root in _ROOTS else _below(Trait(self.stage, self.path), trait)
+        return self._found[trait]
+
+    def own_stage(self) -> Trait:
+        """The stage itself, for fields whose name another trait has."""
+        return Trait(self.stage, self.path)
+
+    def data(self) -> Trait:
+        """The data set that the stage reads."""
+        return self._read_through(self.name)[1]
+
+    def format(self) -> Trait:
+        """How the data are read; the place is the field that says so, or the kind of the stage that implies it."""
+        reader, data = self._read_through(self.name)
+        stage, path = self.spec.stages[reader], ("stages", reader)
+        if isinstance(stage, DataStage):
+            return Trait(stage.format, (*path, "format"))
+        model = _below(Trait(stage, path), "model").value
+        if data.value is None or (model is None and stage.data_format is None):
+            return Trait(None if data.value is None else "text", (*path, "kind"))
+        return Trait(stage.data_format or format_of(self.spec, model, data.value), (*path, "kind"))
+
+    def tokenizer(self) -> Trait:
+        """The tokenizer of the stage's model, or of the data that it prepares; none where it lies beside weights."""
+        if isinstance(self.stage, DataStage):
+            return self._known(Trait(self.stage.tokenizer, (*self.path, "tokenizer")))
+        return self._known(self._first_tokenizer(self._models(self.name)))
+
+    def data_tokenizer(self) -> Trait:
+        """The tokenizer that the data were prepared with, where another stage has prepared them."""
+        reader, data = self._read_through(self.name)
+        stage = self.spec.stages[reader]
+        if reader == self.name or not isinstance(stage, DataStage):
+            return Trait(None, data.path)
+        return self._known(Trait(stage.tokenizer, ("stages", reader, "tokenizer")))
+
+    def model(self) -> Trait:
+        """The model with the facts that the stage goes by: those where it was first named."""
+        return next(self._models(self.name), Trait(None, self.path))
+
+    def weights(self) -> Trait:
+        """The model in which the weights began."""
+        return [Trait(None, self.path), *self._models(self.name)][-1]
+
+    def trained(self) -> Trait:
+        """The stage that trained the weights which this stage starts from."""
+        upstream = (name for name in self._upstream(self.name) if _below(Trait(self.spec.stages[name], ()), "objective").value is not None)
+        name = next(upstream, None)
+        return Trait(None, self.path) if name is None else Trait(self.spec.stages[name], ("stages", name))
+
+    def trained_tokenizer(self) -> Trait:
+        """The tokenizer of that stage."""
+        name = self.trained().path[1]
+        return Trait(None, self.path) if name == self.name else self._known(self._first_tokenizer(self._models(name)))
+
+    def sweep(self) -> Trait:
+        """True where this is one point of several."""
+        return Trait(True if self.swept else None, ("sweep",))
+
+    def _root(self, root: str) -> Trait:
+        if root not in self._found:
+            self._found[root] = _ROOTS[root](self)
+        return self._found[root]
+
+    def _read_through(self, name: str) -> tuple[str, Trait]:
+        """The stage that reads the rows, this one or the one that its edge leads to, and its data set."""
+        for part in parts(self.spec.stages[name]):
+            if isinstance(part.value, Data):
+                return name, Trait(part.value, ("stages", name, *part.path))
+            if isinstance(part.value, Reference) and part.leaf is not None and part.leaf.output == "data":
+                target = self.spec.stages.get(part.value.stage)
+                if isinstance(target, DataStage):
+                    return part.value.stage, Trait(target.data, ("stages", part.value.stage, "data"))
+        return name, Trait(None, ("stages", name))
+
+    def _upstream(self, name: str) -> Iterator[str]:
+        """The stages whose output the model of a stage is, the nearest first."""
+        seen = {name}
+        while True:
+            model = _below(Trait(self.spec.stages[name], ()), "model").value
+            source = model.from_ if isinstance(model, Model) else model
+            if not isinstance(source, Reference) or source.stage in seen or source.stage not in self.spec.stages:
+                return
+            name = source.stage
+            seen.add(name)
+            yield name
+
+    def _models(self, name: str) -> Iterator[Trait]:
+        """The models that are named on the way to where the weights of a stage began, its own first."""
+        for stage in (name, *self._upstream(name)):
+            found = _below(Trait(self.spec.stages[stage], ("stages", stage)), "model")
+            if isinstance(found.value, Model):
+                yield found
+
+    def _first_tokenizer(self, models: Iterator[Trait]) -> Trait:
+        named = (_below(model, "tokenizer") for model in models)
+        return next((trait for trait in named if trait.value is not None), Trait(None, self.path))
+
+    def _known(self, tokenizer: Trait) -> Trait:
+        """Tokenizer stages stand for what they train; of a folder nothing is known."""
+        if isinstance(tokenizer.value, Reference):
+            return Trait(self.spec.stages.get(tokenizer.value.stage), tokenizer.path)
+        return Trait(None, tokenizer.path) if isinstance(tokenizer.value, str) else tokenizer
+
+
+_ROOTS = {
+    "stage": Traits.own_stage,
+    "data": Traits.data,
+    "format": Traits.format,
+    "tokenizer": Traits.tokenizer,
+    "data_tokenizer": Traits.data_tokenizer,
+    "model": Traits.model,
+    "weights": Traits.weights,
+    "trained": Traits.trained,
+    "trained_tokenizer": Traits.trained_tokenizer,
+    "sweep": Traits.sweep,
+}
+
+
+def _below(trait: Trait, path: str) -> Trait:
+    """What stands at a dotted path below a trait; None where the path leads nowhere."""
+    value, at = trait
+    for key in filter(None, path.split(".")):
+        at = (*at, key)
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, tuple):
+            value = value[int(key)] if key.isdigit() and int(key) < len(value) else None
+        elif is_vocabulary(value):
+            name = next((info.name for info in fields_of(type(value)) if info.key == key), None)
+            value = None if name is None else getattr(value, name)
+        else:
+            value = None
+    return Trait(value, at)
+
+
+def stage_of(path: Path) -> str | None:
+    """The stage that a path lies in."""
+    return path[1] if len(path) > 1 and path[0] == "stages" else None
