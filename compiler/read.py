@@ -22,7 +22,7 @@ _LOADER = yaml.CLoader if yaml.__with_libyaml__ else yaml.Loader
 MAX_FOUND: Final = 100
 """Diagnostics after which nobody looks for more: nobody reads them, and a hostile file could ask for millions."""
 _MAX_REREAD = 20_000
-"""Values, and 400 characters each, that are read again to find further unquoted references."""
+"""Values, and 500 characters each, that are read again to find further unquoted references."""
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -342,7 +342,7 @@ def _parse(source: _Source, base: int = 0, *, flow_only: bool = False) -> Node |
                 document.take(event)
         except yaml.YAMLError as error:
             span = _unquoted(text, error)
-            reread += document.count + len(text) // 400 + 1
+            reread += document.count + len(text) // 500 + 1
             if span is None:
                 document.found.append(_syntax(source, base, error))
             else:

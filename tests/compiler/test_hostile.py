@@ -230,8 +230,9 @@ HARMLESS: dict[str, str | bytes] = {
         "    data: ${data.puzzles}\n    tasks: [sudoku]\n", ""
     ),
     "a-long-chain-of-stages": (
-        SPEC[: SPEC.index("stages:")] + "stages:\n" + STAGE
-        + times(400, "  s#: {model: {from: '${stages.s@}'}, " + TRAINED + "}\n").replace("s-1", "train") + "compute: {device: cpu}\n"
+        SPEC[: SPEC.index("stages:")] + "stages:\n"
+        + "".join(reversed(times(400, "  s#: {model: {from: '${stages.s@}'}, " + TRAINED + "}\n").replace("s-1", "train").splitlines(True)))
+        + STAGE + "compute: {device: cpu}\n"
     ),
 }  # fmt: skip
 

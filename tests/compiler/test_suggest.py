@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from dllm_run.compiler.suggest import FOREIGN, nearest
+from dllm_run.compiler.suggest import FOREIGN, nearest, nearest_free
 
 STAGE = ["batch", "data", "duration", "evaluate", "learning_rate", "lr_schedule", "model", "objective", "optimizer"]
 STAGE += ["steps", "temperature", "warmup"]
@@ -89,3 +89,18 @@ def test_foreign_words_are_written_as_they_are_looked_up() -> None:
     for word, targets in FOREIGN.items():
         assert word == word.casefold().replace("-", "_")
         assert targets and word not in targets
+
+
+def test_of_two_words_that_are_equally_near_the_free_one_is_meant() -> None:
+    assert nearest_free("beta3", ["beta1", "beta2"], ["beta1"]) == "beta2"
+    assert nearest_free("beta3", ["beta1", "beta2"], ["beta2"]) == "beta1"
+
+
+def test_a_word_that_is_taken_is_still_meant_where_the_free_ones_are_farther() -> None:
+    assert nearest_free("bach", ["batch", "launch"], ["batch"]) == "batch"
+    assert nearest_free("bach", ["batch", "launch"], []) == "batch"
+
+
+def test_a_text_too_long_for_a_typo_and_a_list_too_long_to_compare_have_no_nearest() -> None:
+    assert nearest("model" * 100, ["model"]) is None
+    assert nearest("modle", [f"m{number}" for number in range(1000)] + ["model"]) is None

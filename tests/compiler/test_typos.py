@@ -302,6 +302,12 @@ stages:
             id="a-typo-beside-a-misspelt-word",
         ),
         pytest.param({"kind: pretrain": "kind: pretrian"}, (), {"8:11 did you mean 'pretrain'?"}, id="a-word-that-all-fields-hang-on"),
+        pytest.param(
+            {"name: small": "name: small\nlaunch: {type: lokal, partition: gpu}"},
+            (),
+            {"3:16 did you mean 'local'?"},
+            id="a-word-whose-guess-does-not-know-its-fields",
+        ),
         pytest.param({"kind: pretrain": "kind: flub"}, (), {"8:11 "}, id="a-word-that-nobody-knows"),
         pytest.param({"kind: pretrain": "kind: eval"}, (), None, id="another-word-is-no-typo"),
         pytest.param({"kind: pretrain": "knid: pretrain"}, (), {"8:5 did you mean 'kind'?"}, id="the-key-of-the-word"),
@@ -377,3 +383,7 @@ def test_a_word_is_guessed_from_its_own_fields_only_where_the_key_is_not_one_of_
     """`data: data` of a data stage is a field with an odd value, not its kind."""
     text = BASE.replace("    kind: pretrain\n", "").replace("data: ${data.docs}", "data: data")
     assert [item.code for item in diagnosed(text) if item.severity == "error"] == ["E105"]
+
+
+def test_data_that_a_misspelt_reference_means_is_not_called_unread() -> None:
+    assert [item.code for item in diagnosed(BASE.replace("${data.docs}", "${data.dosc}"))] == ["E201"]
