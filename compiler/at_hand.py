@@ -13,6 +13,7 @@ from dllm_run.specs.errors import Diagnostic
 from dllm_run.specs.locator import PACKAGE, kind_of, located_files, root_of
 from dllm_run.specs.parts import Path as Place
 from dllm_run.specs.problem import Problem
+from dllm_run.specs.templating import is_template
 from dllm_run.specs.vocabulary.data import Data, Source
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.stages.data import DataStage
@@ -25,6 +26,7 @@ from .lock import Lock
 from .node import Node
 from .suggest import nearest
 from .tables import READABLE, Look, columns_of, look_at
+from .templates import names_in
 from .traits import Traits, stage_of
 
 _FILES = 16
@@ -123,6 +125,9 @@ def _row_problems(look: Look, data: Data, format: str) -> Iterator[Problem]:
     there = list(columns_of(look))
     for field in ("text",) if format == "text" else ("prompt", "response"):
         column = getattr(data.columns, field)
+        if is_template(column):
+            yield from _template_problems(field, column, look)
+            continue
         missing = next(((place, row) for place, row in look.rows if column not in row), None)
         if missing is not None:
             yield _missing_column(field, column, *missing, there, format)
@@ -131,6 +136,16 @@ def _row_problems(look: Look, data: Data, format: str) -> Iterator[Problem]:
         if odd is not None:
             kind = "nothing" if odd[1] is None else type(odd[1]).__name__
             yield Problem(code="E513", message=f"{odd[0]}: column {column!r} holds {kind}, not text")
+
+
+def _template_problems(field: str, template: str, look: Look) -> Iterator[Problem]:
+    """A template over columns that a row does not have; those that it tests for first are its own business."""
+    for place, row in look.rows[:1]:
+        for name in sorted(names_in(template) - set(row)):
+            guess = nearest(name, [column for column in row if column is not None])
+            label = f"did you mean {guess!r}?" if guess else f"it has {', '.join(repr(column) for column in row if column is not None)}"
+            message = f"{place}: no column {name!r}, which the template of the {field} reads"
+            yield Problem(code="E510", message=message, label=label)
 
 
 def _missing_column(field: str, column: str, place: str, row: dict[str, Any], there: list[str], format: str) -> Problem:

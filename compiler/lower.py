@@ -159,7 +159,8 @@ def with_needs(name: str, stages: Mapping[str, Stage], inventories: Inventories)
     waiting = [name]
     while waiting:
         needed = waiting.pop()
-        if needed not in found:
+        # References that lead nowhere are an error of their own.
+        if needed not in found and needed in stages:
             found[needed] = stages[needed]
             waiting.extend(edge.reference.stage for edge in inventories.of(stages[needed]).edges)
     return tuple(found.values())

@@ -32,6 +32,16 @@ def syntax_problem(text: str, mark: Mark, path: str) -> Diagnostic | None:
     return None
 
 
+def names_in(text: str) -> set[str]:
+    """The names that a template needs from outside; none where its form is wrong, which is told elsewhere."""
+    errors, meta = importlib.import_module("jinja2.exceptions"), importlib.import_module("jinja2.meta")
+    try:
+        found: set[str] = meta.find_undeclared_variables(environment().parse(text))
+    except errors.TemplateSyntaxError:
+        return set()
+    return found
+
+
 class Templates:
     """Fills the templates of specs that have much in common: where they are is looked up once for the same section."""
 

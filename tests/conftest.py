@@ -17,6 +17,15 @@ from dllm_run.specs.errors import Diagnostic, SpecError
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 TESTS = Path(__file__).parent
+OWN_SCRIPT = """\
+#!/usr/bin/env bash
+#SBATCH --job-name={{ name }}.{{ stage }} --export={{ exported | join(",") }}
+{% for option, value in options %}
+#SBATCH --{{ option }}={{ value }}
+{% endfor %}
+# {{ ids }} {{ max_parallel }}
+{{ setup | join("\\n") }}
+"""
 Compile = Callable[..., Compiled]
 
 
@@ -96,6 +105,9 @@ def complete(tmp_path: Path) -> str:
         "vocab.txt": "<m>\n<b>\n<e>\n<u>\n<p>\nA\n",
         "task.yaml": "task: mine\n",
         "weights/config.json": '{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "max_position_embeddings": 128}\n',
+        "profile.yaml": "qos: low\n",
+        "here.yaml": "{}\n",
+        "own.sbatch.j2": OWN_SCRIPT,
         "weights/model.safetensors": "",
         "weights/tokenizer.json": "{}\n",
         "weights/tokenizer_config.json": '{"mask_token": "<mask>"}\n',

@@ -17,7 +17,7 @@ SPEC = """\
 version: 1
 name: tiny
 data:
-  rows: {sources: [{generate: sudoku}], holdout: 0.1, max_length: 16}
+  rows: {sources: [{generate: sudoku}], holdout: 0.1, max_length: 32}
 stages:
   train:
     kind: pretrain
@@ -151,7 +151,7 @@ def test_every_flag_that_had_a_say_is_listed_and_the_last_one_counts(spec: str, 
 
 def test_a_copied_value_names_the_reference_that_brought_it(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
     (found,) = fields(capsys, "stages.train.data.max_length", spec)
-    assert found["set_by"] == [{"value": "16", "place": "spec.yaml:4", "note": "as data.rows.max_length, by ${data.rows} at spec.yaml:9"}]
+    assert found["set_by"] == [{"value": "32", "place": "spec.yaml:4", "note": "as data.rows.max_length, by ${data.rows} at spec.yaml:9"}]
 
 
 def test_what_is_written_once_and_copied_is_told_once(spec: str, capsys: pytest.CaptureFixture[str]) -> None:

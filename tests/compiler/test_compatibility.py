@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dllm_run.compiler.compatibility import _among
 from dllm_run.specs import word as words
@@ -273,7 +271,6 @@ MEANT = ", columns: {text: text}"
 INERT = {
     "truncation-of-joined-rows": (base(DATA=", packing: true, truncation: drop"), "data.docs.truncation"),
     "order-of-all-rows": (base(ROWS="", WORDS=", seed: 4"), "stages.words.data.seed"),
-    "length-for-a-tokenizer": (base(WORDS=", max_length: 64"), "stages.words.data.max_length"),
     "packing-for-a-tokenizer": (base(WORDS=", packing: true"), "stages.words.data.packing"),
     "columns-of-pairs-in-text": (base(DATA=", columns: {response: answer}"), "data.docs.columns.response"),
     "seed-of-a-tokenizer": (base().replace("vocab_size: 300", "vocab_size: 300, seed: 1"), "stages.words.seed"),
@@ -297,7 +294,6 @@ INERT = {
         "stages.bound.num_fewshot",
     ),
     "gpus-on-a-cpu": (base(COMPUTE=", gpus_per_node: 1"), "compute.gpus_per_node"),
-    "array-without-a-sweep": (base(TOP="launch: {type: slurm, array: {max_parallel: 2}}"), "launch.array.max_parallel"),
 }  # fmt: skip
 
 
@@ -334,6 +330,7 @@ LIVE = {
     "dropout-of-a-training": base().replace("32}, tokenizer: bytes}", "32}, tokenizer: bytes, dropout: 0.1}"),
     "sampler-of-a-task-that-is-not-known": base(TASKS="[held_out_text, mmlu]", EVAL="\n    sampler: llada\n    max_new_tokens: 64"),
     "limit-of-some-tasks": base(TASKS="[held_out_text, {name: mmlu, limit: 3}]", EVAL="\n    limit: 4"),
+    "array-without-a-sweep": base(TOP="launch: {type: slurm, array: {max_parallel: 2}}"),
     "array-of-a-sweep": base(TOP="launch: {type: slurm, array: {max_parallel: 2}}\nsweep: {grid: {seed: [0, 1]}}"),
     "array-of-a-sweep-of-one": base(TOP="launch: {type: slurm, array: {max_parallel: 2}}\nsweep: {grid: {seed: [0]}}"),
 }
@@ -427,24 +424,3 @@ RECIPES = sorted([*(ROOT / "specs" / "recipes").glob("*.yaml"), *(ROOT / "tests"
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: f"{file.parent.name}-{file.stem}")
 def test_a_spec_that_people_copy_has_nothing_to_say_but_what_is_not_here(file: Path, diagnosing: Diagnose) -> None:
     assert {item.code for item in diagnosing(file.read_text(encoding="utf-8"))} <= {"W501"}
-
-
-@given(st.integers(1, 40), st.integers(1, 40))
-@settings(derandomize=True, deadline=None, max_examples=60, database=None)
-def test_new_tokens_fit_exactly_where_they_are_no_more_than_the_positions(tokens: int, positions: int) -> None:
-    from dllm_run.compiler.compile import Source, compile_spec
-    from dllm_run.compiler.lock import Lock
-    from dllm_run.specs.errors import SpecError
-
-    text = (
-        spec("mdlm", "llada")
-        .replace("width: 32", f"width: 32, positions: {positions}")
-        .replace("max_new_tokens: 8", f"max_new_tokens: {tokens}")
-    )
-    text = text.replace("{sources: [{generate: sudoku}]}", f"{{sources: [./none.txt], max_length: {max(2, min(positions, 5))}}}")
-    try:
-        compile_spec(Source(file="spec.yaml", data=text.encode()), Lock(Path("no such folder")))
-        codes = set()
-    except SpecError as error:
-        codes = {item.code for item in error.diagnostics if "new tokens" in item.message}
-    assert bool(codes) is (tokens > positions)

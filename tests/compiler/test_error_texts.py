@@ -371,7 +371,6 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E430-handed-down-to-no-use": (edited("    kind: pretrain", "    kind: pretrain\n    compute: {gradient_checkpointing: false}",
                                           "{device: cpu}", "{device: cpu, gradient_checkpointing: true}"), ()),
     "E430-tasks": (edited("samples: 8}\n", "samples: 8}\n    sampler: llada\n    max_new_tokens: 16\n"), ()),
-    "E430-array": (edited(more="launch: {type: slurm, array: {max_parallel: 4}}\n"), ()),
     "E430-seed": (edited("max_new_tokens: 64", "max_new_tokens: 64\n    seed: 3"), ()),
     # Inputs that are here.
     "E510": (edited("./docs.txt", "./rows.jsonl"), ()),

@@ -78,6 +78,8 @@ def test_a_larger_gpu_holds_more_and_changes_no_id(compiling: Compile) -> None:
 def test_it_is_left_alone_where_the_text_does_not_say_enough_or_all(flag: str, compiling: Compile, tmp_path: Path) -> None:
     """Weights in a folder have a geometry at hand: that may warn, but not decide what the plan holds."""
     (tmp_path / "weights").mkdir()
+    for name, text in {"model.safetensors": "", "tokenizer.json": "{}", "tokenizer_config.json": '{"mask_token": "<mask>"}'}.items():
+        (tmp_path / "weights" / name).write_text(text)
     config = {
         "model_type": "llama", "num_hidden_layers": 10, "hidden_size": 1024, "num_attention_heads": 8, "intermediate_size": 2048,
         "vocab_size": 32000, "max_position_embeddings": 2048,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dllm_run.compiler import at_hand
+from dllm_run.compiler import sizes
 from dllm_run.compiler.sizes import Sizes
 from dllm_run.runtime.sources import read_rows
 from dllm_run.specs.locator import located_files
@@ -69,7 +69,7 @@ def test_a_hub_and_a_missing_file_have_no_rows(tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(at_hand, "MOST_BYTES", 4)
+    monkeypatch.setattr(sizes, "MOST_BYTES", 4)
     assert Sizes(folder).rows("./a.txt", ("text",)) is None
     assert Sizes(folder).rows("./b.md", ("text",)) is not None
 
@@ -106,7 +106,7 @@ def test_a_config_that_is_not_understood_has_no_geometry(text: str, tmp_path: Pa
 
 
 def test_the_sample_of_a_long_file_gives_its_mean_and_the_whole_its_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(at_hand, "_SAMPLE", 2)
+    monkeypatch.setattr(sizes, "_SAMPLE", 2)
     (tmp_path / "x.jsonl").write_text('{"text": "ab"}\n{"text": "abcd"}\n' + '{"text": ""}\n' * 7)
     found = Sizes(tmp_path).rows("./x.jsonl", ("text",))
     assert found is not None and (found.rows, found.row_bytes) == (9, 3)

@@ -68,7 +68,9 @@ def test_a_template_that_cannot_be_filled_in_is_told(
 def test_a_template_over_rows_is_left_to_the_rows_but_its_form_is_checked(
     prompted: Callable[[str], str], compiling: Compile, diagnosing: Diagnosing
 ) -> None:
-    text = prompted('"x"').replace("max_length: 256", 'max_length: 256\n    columns: {text: "{{ title }}: {{ text }}"}')
+    text = prompted('"x"').replace("max_length: 256", 'max_length: 256\n    columns: {text: "{{ text }}!"}')
     assert compiling(text).plan.stages
-    (found,) = diagnosing(text.replace("{{ title }}", "{{ title }"))
+    (found,) = diagnosing(text.replace("{{ text }}", "{{ text }"))
     assert found.code == "E131"
+    (found,) = (item for item in diagnosing(text.replace("{{ text }}", "{{ txt }}")) if item.severity == "error")
+    assert (found.code, found.label) == ("E510", "did you mean 'text'?")

@@ -112,7 +112,7 @@ SILENT_ELSEWHERE = {
     "an-evaluation-that-never-comes": ("100 steps", "100 steps\n    evaluate: {every: 101 steps}", "E313"),
     "a-checkpoint-that-never-comes": ("100 steps", "100 steps\n    checkpoint: {every: 101 steps}", "E313"),
     "sequences-longer-than-the-model": ("width: 64", "width: 64, positions: 63", "E315"),
-    "answers-longer-than-the-model": ("max_new_tokens: 64", "max_new_tokens: 4097", "E315"),
+    "answers-longer-than-the-model": ("max_new_tokens: 64", "max_new_tokens: 4097", "E318"),
     # Data that are not what the stage takes them for.
     "no-rows-for-the-test-but-those-of-training": (", holdout: 0.1", "", "E314"),
     "prompts-that-are-learned-because-rows-were-joined": ("max_length: 64", "max_length: 64, packing: true", "sft E420"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dllm_run.specs.compatibility import Compatible, Condition, Inert, Relation, Requirement, Row
+from dllm_run.specs.compatibility import Condition, Relation, Requirement, Row
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
@@ -15,16 +15,8 @@ from . import Launch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Array(Compatible):
+class Array:
     """How the points of a sweep share the cluster."""
-
-    table: ClassVar[tuple[Row, ...]] = (
-        Inert(
-            option="own.max_parallel",
-            when=(Condition(trait="sweep", given=False),),
-            reason="without a sweep there is one point, and no array",
-        ),
-    )
 
     max_parallel: int | None = leaf("Points that run at the same time; null: no limit.", default=None, minimum=1)
 

@@ -92,10 +92,15 @@ class Eval(Stage):
 
     def _room(self) -> Iterator[Row]:
         """Where an answer leaves no place for its question. With built-in tasks it is not sure that the others generate."""
-        for trait, what in (("weights.scratch.positions", "positions of the model"), ("data.max_length", "tokens of the data set")):
-            message = f"answers of {{subject}} tokens leave no room for a question in the {{trait}} {what}"
-            bound = self.max_new_tokens + 1
-            yield Requirement(subject="max_new_tokens", trait=trait, relation=Relation.AT_LEAST, bound=bound, message=message, code="E315")
+        message = "answers of {subject} tokens leave no room for a question in the {trait} tokens of the data set"
+        yield Requirement(
+            subject="max_new_tokens",
+            trait="data.max_length",
+            relation=Relation.AT_LEAST,
+            bound=self.max_new_tokens + 1,
+            message=message,
+            code="E315",
+        )
 
     def _built_in(self, task: Task) -> type[BuiltInTask] | None:
         found = members(BuiltInTask).get(task.name)

@@ -54,14 +54,6 @@ class Sample(Stage):
             cure=("data.holdout", 0.05),
             code="E314",
         ),
-        Requirement(
-            subject="max_new_tokens",
-            trait="weights.scratch.positions",
-            relation=Relation.AT_LEAST,
-            when=(Condition(trait="prompts.data", given=False),),
-            message="{subject} new tokens do not fit a model of {trait} positions",
-            code="E315",
-        ),
         Inert(
             option="max_new_tokens",
             when=(Condition(trait="prompts.data", given=True),),

@@ -21,9 +21,6 @@ class TokenizerStage(Stage):
         Inert(option="compute.precision", reason="this stage has no model"),
         Inert(option="compute.attention_kernel", reason="this stage has no model"),
         Inert(option="compute.gradient_checkpointing", reason="this stage has no model"),
-        Inert(option="data.max_length", reason="a tokenizer is trained on whole texts"),
-        Inert(option="data.truncation", reason="a tokenizer is trained on whole texts"),
-        Inert(option="data.packing", reason="a tokenizer is trained on whole texts"),
     )
 
     type: str = leaf("Kind of tokenizer: byte-level byte-pair encoding.", default="bpe", choices=("bpe",))
