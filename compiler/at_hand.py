@@ -44,7 +44,7 @@ def at_hand(stages: list[Traits], root: Node, lock: Lock, written: Callable[[Pla
         if isinstance(stage, DataStage) and isinstance(stage.tokenizer, str):
             folder = _folder(stage.tokenizer, lock)
             found += [_moved(problem, (*traits.path, "tokenizer")) for problem in (tokenizer_problems(folder) if folder else ())]
-        for path, value, _ in traits.parts:
+        for path, value in traits.objects():
             if isinstance(value, Model) and isinstance(value.from_, str):
                 found += [_moved(problem, path) for problem in _model_problems(value, value.from_, lock)]
             elif isinstance(value, Tokenizer):

@@ -26,7 +26,7 @@ def compatibility(fresh: list[Traits], stages: list[Traits], root: Node, written
     """Every pair in the `fresh` stages that does not go together, and every option that does nothing in any of all `stages`."""
     inert: list[tuple[Path, Problem]] = []
     for traits in fresh:
-        for path, value, _ in traits.parts:
+        for path, value in traits.objects():
             if not isinstance(value, Compatible):
                 continue
             own = Trait(value, path)

@@ -8,7 +8,6 @@ from pathlib import Path
 from dllm_run.specs.errors import Diagnostic, SpecError
 from dllm_run.specs.plan import InputRecord, Plan, Point
 from dllm_run.specs.vocabulary.spec import Spec
-from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.word import using
 
 from .at_hand import at_hand, nearby
@@ -19,7 +18,7 @@ from .flags import Flags
 from .frame import form_problems, frame_problems
 from .layers import Layers, ReadFile
 from .lock import Lock
-from .lower import Lowered, edge_problems, with_needs
+from .lower import Lowered, edge_problems
 from .misfits import misfits
 from .node import Node
 from .origin import told_once, written
@@ -30,6 +29,7 @@ from .resolution import Resolution
 from .scripts import CheckScripts, read_scripts, script_diagnostics, script_locators
 from .sizes import Sizes
 from .traits import traits_of
+from .versions import Versions
 
 _FORGET = 512
 """Points after which what they had in common is let go of, to bound the memory of a long sweep."""
@@ -177,32 +177,20 @@ class _Run:
         self._lock = lock
         self._sizes = Sizes(lock.base)
         self._checked: Seen = {}
-        self._looked_at: dict[tuple[int, ...], tuple[Stage, ...]] = {}
-        """Identities of a stage and of all that it needs, to these objects, which stay alive with them."""
+        self._versions = Versions()
 
     def forget(self) -> None:
         """Let go of everything that is only there to be quick."""
         self.resolution = Resolution(self.resolution.layers)
         self.lowered.forget()
         self._checked.clear()
-        self._looked_at.clear()
+        self._versions = Versions()
 
     def alone(self, tree: Node, lock: Lock) -> _Done | None:
         """A tree that is no point: its errors do not count, and its stages are nobody's."""
         quiet = _Run(self.resolution.layers, lock)
         quiet.resolution = self.resolution
         return quiet.point(PointTree("", "-", tree, None, {}))
-
-    def _fresh(self, spec: Spec) -> set[str]:
-        """The stages that are, or need, another one than at every point before: what holds of the others was told."""
-        found = set()
-        for name in spec.stages:
-            needed = with_needs(name, spec.stages, self.lowered.inventories)
-            key = tuple(map(id, needed))
-            if key not in self._looked_at:
-                self._looked_at[key] = needed
-                found.add(name)
-        return found
 
     def point(self, point: PointTree) -> _Done | None:
         """One point, or None where something is wrong with it or with one before."""
@@ -221,8 +209,8 @@ class _Run:
 
         home = partial(written, tree)
         found = [*check(spec, root, home, self._checked), *edges]
-        fresh = self._fresh(spec)
-        stages = traits_of(spec, swept=point.is_one_of_several)
+        fresh = set(spec.stages) if edges else self._versions.new_in(spec.stages, self.lowered.inventories)
+        stages = traits_of(spec, self.lowered.inventories, swept=point.is_one_of_several)
         found += compatibility([traits for traits in stages if traits.name in fresh], stages, root, home)
         found += at_hand([traits for traits in stages if traits.name in fresh], root, self._lock, home)
         if not edges:

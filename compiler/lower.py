@@ -1,6 +1,6 @@
 """From typed stages to planned ones: data sets become stages, references become ids, seeds are decided."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -151,19 +151,6 @@ class _Lowering:
         found = tokenizer_of(model, self.spec.stages.__getitem__)
         assert found is not None, "a model from scratch without tokenizer is a diagnostic"
         return found
-
-
-def with_needs(name: str, stages: Mapping[str, Stage], inventories: Inventories) -> tuple[Stage, ...]:
-    """A stage and all that it needs, in an order of their own."""
-    found: dict[str, Stage] = {}
-    waiting = [name]
-    while waiting:
-        needed = waiting.pop()
-        # References that lead nowhere are an error of their own.
-        if needed not in found and needed in stages:
-            found[needed] = stages[needed]
-            waiting.extend(edge.reference.stage for edge in inventories.of(stages[needed]).edges)
-    return tuple(found.values())
 
 
 _SHOWN = 10

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from dllm_run.specs.field import fields_of
+from dllm_run.specs.inventory import Inventories
 from dllm_run.specs.parts import Part, Path, is_vocabulary, parts
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
@@ -28,16 +29,17 @@ class Trait(NamedTuple):
         return self.value.word if isinstance(self.value, Word) else self.value
 
 
-def traits_of(spec: Spec, *, swept: bool) -> list["Traits"]:
+def traits_of(spec: Spec, inventories: Inventories, *, swept: bool) -> list["Traits"]:
     """The traits of every stage; `swept` says whether this is one point of several."""
-    return [Traits(spec, name, swept=swept) for name in spec.stages]
+    return [Traits(spec, name, inventories, swept=swept) for name in spec.stages]
 
 
 class Traits:
     """The traits of one stage, found when they are asked for. References that lead nowhere give traits that are not there."""
 
-    def __init__(self, spec: Spec, name: str, *, swept: bool) -> None:
+    def __init__(self, spec: Spec, name: str, inventories: Inventories, *, swept: bool) -> None:
         self.spec = spec
+        self.inventories = inventories
         self.name = name
         self.stage = spec.stages[name]
         self.path: Path = ("stages", name)
@@ -48,6 +50,10 @@ class Traits:
     def parts(self) -> tuple[Part, ...]:
         """Everything in the stage with its path in the spec; walked once for all who look at it."""
         return tuple(parts(self.stage, self.path))
+
+    def objects(self) -> Iterator[tuple[Path, Any]]:
+        """Every vocabulary object in the stage with its path in the spec."""
+        return (((*self.path, *path), value) for path, value in self.inventories.of(self.stage).objects)
 
     def find(self, trait: str, own: Trait | None = None) -> Trait:
         """A trait by its path; see `specs/compatibility.py` for what the first part may be."""
@@ -122,13 +128,14 @@ class Traits:
 
     def _read_through(self, name: str) -> tuple[str, Trait]:
         """The stage that reads the rows, this one or the one that its edge leads to, and its data set."""
-        for part in parts(self.spec.stages[name]):
-            if isinstance(part.value, Data):
-                return name, Trait(part.value, ("stages", name, *part.path))
-            if isinstance(part.value, Reference) and part.leaf is not None and part.leaf.output == "data":
-                target = self.spec.stages.get(part.value.stage)
-                if isinstance(target, DataStage):
-                    return part.value.stage, Trait(target.data, ("stages", part.value.stage, "data"))
+        inventory = self.inventories.of(self.spec.stages[name])
+        for path, value in inventory.objects:
+            if isinstance(value, Data):
+                return name, Trait(value, ("stages", name, *path))
+        for _, reference, leaf in inventory.edges:
+            target = self.spec.stages.get(reference.stage)
+            if leaf is not None and leaf.output == "data" and isinstance(target, DataStage):
+                return reference.stage, Trait(target.data, ("stages", reference.stage, "data"))
         return name, Trait(None, ("stages", name))
 
     def _upstream(self, name: str) -> Iterator[str]:
@@ -185,11 +192,17 @@ def _below(trait: Trait, path: str) -> Trait:
         elif isinstance(value, tuple):
             value = value[int(key)] if key.isdigit() and int(key) < len(value) else None
         elif is_vocabulary(value):
-            name = next((info.name for info in fields_of(type(value)) if info.key == key), None)
+            name = _names(type(value)).get(key)
             value = None if name is None else getattr(value, name)
         else:
             value = None
     return Trait(value, at)
+
+
+@functools.cache
+def _names(cls: Any) -> dict[str, str]:
+    """The fields of a class by their key in YAML."""
+    return {info.key: info.name for info in fields_of(cls)}
 
 
 def stage_of(path: Path) -> str | None:

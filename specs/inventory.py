@@ -35,6 +35,8 @@ class Inventory(NamedTuple):
     inputs: tuple[Located, ...]
     data: tuple[tuple[Path, Data], ...]
     """Data sets in the place of prepared ones. A stage of their own prepares them: what they mention is not here."""
+    objects: tuple[tuple[Path, Any], ...]
+    """Every vocabulary object, the holder first, data sets and what is in them too."""
     words: tuple[tuple[str, int | str], ...]
     """`family/word` with its semantic version, and with its code if it comes from a file; of what can change a result."""
 
@@ -53,13 +55,15 @@ class Inventories:
         return known[1]
 
     def _taken(self, value: Any) -> Inventory:
-        found = _Found()
+        found = _Found(objects=[((), value)])
         if isinstance(value, Word):
             version = f"{value.semantics}:{value.code[:16]}" if value.code else value.semantics
             found.words[f"{family_name(type(value))}/{value.word}"] = version
         for info in _telling(type(value)):
             self._enter(getattr(value, info.name), (info.key,), info.leaf, found)
-        return Inventory(tuple(found.edges), tuple(found.inputs), tuple(found.data), tuple(sorted(found.words.items())))
+        return Inventory(
+            tuple(found.edges), tuple(found.inputs), tuple(found.data), tuple(found.objects), tuple(sorted(found.words.items()))
+        )
 
     def _enter(self, value: Any, path: Path, leaf: Leaf, found: "_Found") -> None:
         if isinstance(value, str):
@@ -74,10 +78,11 @@ class Inventories:
             for key, item in value.items():
                 self._enter(item, (*path, key), leaf, found)
         elif is_vocabulary(value):
+            below = self.of(value)
+            found.objects.extend(((*path, *inner), item) for inner, item in below.objects)
             if isinstance(value, Data) and leaf.output is not None:
                 found.data.append((path, value))
                 return
-            below = self.of(value)
             found.edges.extend(edge._replace(path=(*path, *edge.path)) for edge in below.edges)
             found.inputs.extend(item._replace(path=(*path, *item.path)) for item in below.inputs)
             found.data.extend(((*path, *inner), item) for inner, item in below.data)
@@ -101,6 +106,7 @@ _TELLING: dict[type, tuple[FieldInfo, ...]] = {}
 
 @dataclass(slots=True)
 class _Found:
+    objects: list[tuple[Path, Any]]
     edges: list[Edge] = field(default_factory=list)
     inputs: list[Located] = field(default_factory=list)
     data: list[tuple[Path, Data]] = field(default_factory=list)
