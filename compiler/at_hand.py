@@ -45,6 +45,8 @@ def at_hand(stages: list[Traits], root: Node, lock: Lock, written: Callable[[Pla
             folder = _folder(stage.tokenizer, lock)
             found += [_moved(problem, (*traits.path, "tokenizer")) for problem in (tokenizer_problems(folder) if folder else ())]
         for path, value in traits.objects():
+            if isinstance(value, (Data, Model, Tokenizer)):
+                traits.consulted.add(path)
             if isinstance(value, Model) and isinstance(value.from_, str):
                 found += [_moved(problem, path) for problem in _model_problems(value, value.from_, lock)]
             elif isinstance(value, Tokenizer):

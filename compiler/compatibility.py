@@ -30,6 +30,8 @@ def compatibility(fresh: list[Traits], stages: list[Traits], root: Node, written
             if not isinstance(value, Compatible):
                 continue
             own = Trait(value, path)
+            if type(value).rows is not Compatible.rows:
+                traits.consulted.add(path)
             for row in value.rows():
                 if not all(_holds(condition, traits.find(condition.trait, own)) for condition in row.when):
                     continue
@@ -227,6 +229,7 @@ def _option(row: Inert, traits: Traits, own: Trait) -> _Option | None:
     info = next((info for info in fields_of(type(holder.value)) if info.key == key), None)
     if info is None:
         return None
+    traits.consulted.add((*holder.path, key))
     return _Option((*holder.path, key), getattr(holder.value, info.name), None if info.required else info.default)
 
 

@@ -1,11 +1,12 @@
 """The compiler: from the bytes of a spec to a plan, or to everything that is wrong with it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 from dllm_run.specs.errors import Diagnostic, SpecError
+from dllm_run.specs.parts import Path
 from dllm_run.specs.plan import InputRecord, Plan, Point
 from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.word import using
@@ -23,14 +24,16 @@ from .misfits import misfits
 from .node import Node
 from .origin import told_once, written
 from .plugins import Plugins
-from .points import PointTree, points, without_frame
+from .points import PointTree, overlap, points, without_frame
 from .read import read
 from .resolution import Resolution
 from .scripts import CheckScripts, read_scripts, script_diagnostics, script_locators
 from .sizes import Sizes
 from .traits import traits_of
+from .variation import Variations
 from .versions import Versions
 
+Written = Callable[[Path], Path]
 _FORGET = 512
 """Points after which what they had in common is let go of, to bound the memory of a long sweep."""
 _ENOUGH = 100
@@ -178,6 +181,9 @@ class _Run:
         self._sizes = Sizes(lock.base)
         self._checked: Seen = {}
         self._versions = Versions()
+        self._variations = Variations()
+        self._consulted: set[Path] = set()
+        """Places whose values decide what goes together, as far as was asked."""
 
     def forget(self) -> None:
         """Let go of everything that is only there to be quick."""
@@ -190,11 +196,15 @@ class _Run:
         """A tree that is no point: its errors do not count, and its stages are nobody's."""
         quiet = _Run(self.resolution.layers, lock)
         quiet.resolution = self.resolution
-        return quiet.point(PointTree("", "-", tree, None, {}))
+        return quiet.point(PointTree(base=tree))
 
     def point(self, point: PointTree) -> _Done | None:
-        """One point, or None where something is wrong with it or with one before."""
-        tree = point.root
+        """One point, or None where something is wrong with it, or with one before, or it was put together without a tree."""
+        varied = self._variations.spec_of(point)
+        if varied is not None and not self.errors and self._is_sound(*varied, point):
+            self._keep(point, self.lowered.point(varied[0]))
+            return None
+        tree = point.tree()
         root, problems = self.resolution.resolve(tree)
         spec = None
         if not problems:
@@ -206,25 +216,48 @@ class _Run:
             self.errors.update(dict.fromkeys(misfits(tree, self.resolution) or problems))
             return None
         edges = [_placed(item, path, root) for path, item in edge_problems(spec, self.lowered.inventories)]
-
         home = partial(written, tree)
         found = [*check(spec, root, home, self._checked), *edges]
         fresh = set(spec.stages) if edges else self._versions.new_in(spec.stages, self.lowered.inventories)
-        stages = traits_of(spec, self.lowered.inventories, swept=point.is_one_of_several)
-        found += compatibility([traits for traits in stages if traits.name in fresh], stages, root, home)
-        found += at_hand([traits for traits in stages if traits.name in fresh], root, self._lock, home)
+        found += self._beside(spec, fresh, point, root, home)
         if not edges:
             found += capacity(spec, fresh, root, home, self._sizes)
         for item in told_once(found, tree) if found else ():
             (self.errors if item.severity == "error" else self.warnings)[item] = None
         if self.errors:
             return None
+        self._variations.learn(point, spec, self.resolution.references)
         ids = self.lowered.point(spec)
+        self._keep(point, ids)
+        return _Done(spec, root, tree, ids)
+
+    def _keep(self, point: PointTree, ids: dict[str, str]) -> None:
         same = self._computes.setdefault(tuple(sorted(ids.items())), point.name)
         if same != point.name:
             self.same.append((same, point.name))
         self.points[point.id] = Point(name=point.name, stages=ids, case=point.case, values=point.values)
-        return _Done(spec, root, tree, ids)
+
+    def _beside(self, spec: Spec, fresh: set[str], point: PointTree, root: Node, home: Written) -> Iterator[Diagnostic]:
+        """What does not go together in the stages of these names, and what is wrong with inputs that are here."""
+        stages = traits_of(spec, self.lowered.inventories, self._consulted, swept=point.is_one_of_several)
+        new = [traits for traits in stages if traits.name in fresh]
+        yield from compatibility(new, stages, root, home)
+        yield from at_hand(new, root, self._lock, home)
+
+    def _is_sound(self, spec: Spec, changed: set[Path], point: PointTree) -> bool:
+        """Whether nothing is to be told of a spec that was put together. If there is, the point is compiled by itself, with places."""
+        nowhere = point.base
+        if any(True for _ in check(spec, nowhere, _anywhere, self._checked)):
+            return False
+        fresh = self._versions.new_in(spec.stages, self.lowered.inventories)
+        looked_at = any(overlap(path, place) for path in changed for place in self._consulted)
+        if looked_at and any(True for _ in self._beside(spec, fresh, point, nowhere, _anywhere)):
+            return False
+        return not any(True for _ in capacity(spec, fresh, nowhere, _anywhere, self._sizes))
+
+
+def _anywhere(path: Path) -> Path:
+    return path
 
 
 def _same(pairs: list[tuple[str, str]], tree: Node) -> Iterator[Diagnostic]:
@@ -245,7 +278,7 @@ def _placed(item: Diagnostic, path: tuple[str, ...], root: Node) -> Diagnostic:
     return Diagnostic(code=item.code, message=item.message, path=".".join(path), mark=mark_of(root, path), label=item.label)
 
 
-def _unresolved(root: Node, records: Iterable[InputRecord], base: Path) -> Iterable[Diagnostic]:
+def _unresolved(root: Node, records: Iterable[InputRecord], base: pathlib.Path) -> Iterable[Diagnostic]:
     for record in records:
         if record.resolved:
             continue

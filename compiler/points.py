@@ -2,8 +2,8 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 from dllm_run.specs.canonical import canonical, digest
 from dllm_run.specs.vocabulary.spec import Spec
@@ -15,6 +15,8 @@ from .overlay import assign, merge
 
 MAX_POINTS = 100_000
 CASE = "case"
+ALONE = "-"
+"""Name of the only point of a spec without cases and sweep."""
 FRAME = ("cases", "sweep")
 """Keys that make points, and that no point has any more."""
 
@@ -22,20 +24,50 @@ Flag = tuple[tuple[str, ...], Node]
 """Path and value of a `-s`."""
 
 
-class PointTree(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointTree:
     """One point before it has types."""
 
-    id: str
-    name: str
-    root: Node
-    case: str | None
-    values: dict[str, Any]
-    """What the sweep assigns, by path."""
+    id: str = ""
+    name: str = ALONE
+    base: Node
+    """The tree of its case, without what its axes assign."""
+    case: str | None = None
+    overlaid: bool = False
+    """Whether a case was laid over the spec."""
+    chosen: dict[str, Node] = field(default_factory=dict)
+    """What its axes assign, by path."""
+    values: dict[str, Any] = field(default_factory=dict)
+    """The same as plain data."""
+    axes: tuple["Axis", ...] = ()
+    flags: tuple[Flag, ...] = ()
+    """Those that win over cases and axes."""
 
     @property
     def is_one_of_several(self) -> bool:
         """Whether a sweep has made it."""
-        return self.name != "-"
+        return self.name != ALONE
+
+    @property
+    def axis_of(self) -> dict[str, int]:
+        """The number of the axis that each path belongs to."""
+        return {path: number for number, axis in enumerate(self.axes) for path in axis.paths}
+
+    def axis_nodes(self) -> Iterator[Node]:
+        """Everything that any of its axes assigns to any point."""
+        return (node for axis in self.axes for choice in axis.choices for node in choice)
+
+    def tree(self) -> Node:
+        """The spec of this point."""
+        root = self.base
+        for path, node in self.chosen.items():
+            steps = tuple(path.split("."))
+            root = assign(root, steps, expand_at(root, Spec, steps, node))
+        # Flags win. They are in the tree already: only those that a case or an axis may have gone over are set again.
+        for steps, leaf in self.flags:
+            if self.overlaid or any(overlap(steps, tuple(path.split("."))) for path in self.chosen):
+                root = assign(root, steps, expand_at(root, Spec, steps, leaf))
+        return root
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +89,44 @@ def without_frame(root: Node) -> Node:
 def points(root: Node, flags: tuple[Flag, ...] = ()) -> Iterator[PointTree]:
     """Every point, the cases first and the first axis changing slowest. Without either: one point named `-`."""
     base = without_frame(root)
-    axes = axes_of(root)
+    axes = tuple(axes_of(root))
     labels = labels_of([path for axis in axes for path in axis.paths])
     excluded = [{key: as_typed(node.plain()) for key, node in item.items()} for item in excluded_of(root)]
+    parts = {
+        id(node): _Part(node, labels[path])
+        for axis in axes
+        for choice in axis.choices
+        for path, node in zip(axis.paths, choice, strict=True)
+    }
     for case, overlay in cases_of(root).items() or [(None, None)]:
         tree = base if overlay is None else merge(base, expand(overlay, Spec, base))
+        plain: Any = {} if overlay is None else as_typed(overlay.plain())
         for choice in itertools.product(*(axis.choices for axis in axes)):
             chosen = {path: node for axis, nodes in zip(axes, choice, strict=True) for path, node in zip(axis.paths, nodes, strict=True)}
-            values = {path: as_typed(node.plain()) for path, node in chosen.items()}
+            values = {path: parts[id(node)].value for path, node in chosen.items()}
             if any(_matches(item, values, case) for item in excluded):
                 continue
-            yield _point(tree, case, overlay, chosen, values, labels, flags)
+            names = ([case] if case is not None else []) + [parts[id(node)].name for node in chosen.values()]
+            yield PointTree(
+                id=_id(plain, values),
+                name=",".join(names) or ALONE,
+                base=tree,
+                case=case,
+                overlaid=overlay is not None,
+                chosen=chosen,
+                values=values,
+                axes=axes,
+                flags=flags,
+            )
+
+
+class _Part:
+    """What a value of an axis adds to every point that has it."""
+
+    def __init__(self, node: Node, label: str) -> None:
+        self.node = node
+        self.value = as_typed(node.plain())
+        self.name = f"{label}={value_text(self.value)}"
 
 
 def labels_of(paths: list[str]) -> dict[str, str]:
@@ -88,27 +147,11 @@ def value_text(value: object) -> str:
     return value if isinstance(value, str) and value.isprintable() else canonical(value)
 
 
-def _point(
-    tree: Node,
-    case: str | None,
-    overlay: Node | None,
-    chosen: dict[str, Node],
-    values: dict[str, Any],
-    labels: dict[str, str],
-    flags: tuple[Flag, ...],
-) -> PointTree:
-    root = tree
-    whole: Any = {} if overlay is None else as_typed(overlay.plain())
-    for path, node in chosen.items():
-        steps = tuple(path.split("."))
-        root = assign(root, steps, expand_at(root, Spec, steps, node))
-        whole = _assigned(whole, steps, values[path])
-    # Flags win. They are in the tree already: only those that a case or an axis went over are set again.
-    for steps, leaf in flags:
-        if any(_overlap(steps, tuple(path.split("."))) for path in chosen) or (overlay is not None and overlay.get_text(steps[:1])):
-            root = assign(root, steps, expand_at(root, Spec, steps, leaf))
-    parts = ([case] if case is not None else []) + [f"{labels[path]}={value_text(value)}" for path, value in values.items()]
-    return PointTree(digest(whole)[:8], ",".join(parts) or "-", root, case, values)
+def _id(whole: Any, values: dict[str, Any]) -> str:
+    """8 hex of what lies over the spec: the case, and over it what the axes assign."""
+    for path, value in values.items():
+        whole = _assigned(whole, tuple(path.split(".")), value)
+    return digest(whole)[:8]
 
 
 def _assigned(whole: Any, path: tuple[str, ...], value: Any) -> Any:
@@ -119,7 +162,8 @@ def _assigned(whole: Any, path: tuple[str, ...], value: Any) -> Any:
     return {**(whole if isinstance(whole, dict) else {}), path[0]: _assigned(inner, path[1:], value)}
 
 
-def _overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+def overlap(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    """Whether one path is the other, or leads to it."""
     return all(a == b for a, b in zip(left, right, strict=False))
 
 

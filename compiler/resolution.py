@@ -20,7 +20,7 @@ class Resolution:
 
     def __init__(self, layers: Layers) -> None:
         self.layers = layers
-        self._references = References()
+        self.references = References()
         self._distribution = Distribution(layers.profiled)
         self._templates = Templates()
         self._expanded: Done = {}
@@ -30,7 +30,7 @@ class Resolution:
 
     def resolve(self, tree: Node) -> tuple[Node, list[Diagnostic]]:
         """The complete tree, and what was wrong with references and templates in it. Raises SpecError for files that cannot be read."""
-        root, found = self._references.resolve(tree)
+        root, found = self.references.resolve(tree)
         root = self._distribution.distribute(root)
         root = self._finished(root)
         if found:

@@ -29,17 +29,19 @@ class Trait(NamedTuple):
         return self.value.word if isinstance(self.value, Word) else self.value
 
 
-def traits_of(spec: Spec, inventories: Inventories, *, swept: bool) -> list["Traits"]:
+def traits_of(spec: Spec, inventories: Inventories, consulted: set[Path], *, swept: bool) -> list["Traits"]:
     """The traits of every stage; `swept` says whether this is one point of several."""
-    return [Traits(spec, name, inventories, swept=swept) for name in spec.stages]
+    return [Traits(spec, name, inventories, consulted, swept=swept) for name in spec.stages]
 
 
 class Traits:
     """The traits of one stage, found when they are asked for. References that lead nowhere give traits that are not there."""
 
-    def __init__(self, spec: Spec, name: str, inventories: Inventories, *, swept: bool) -> None:
+    def __init__(self, spec: Spec, name: str, inventories: Inventories, consulted: set[Path], *, swept: bool) -> None:
         self.spec = spec
         self.inventories = inventories
+        self.consulted = consulted
+        """Takes the place of everything that was asked for."""
         self.name = name
         self.stage = spec.stages[name]
         self.path: Path = ("stages", name)
@@ -60,10 +62,15 @@ class Traits:
         root, _, rest = trait.partition(".")
         if root == "own":
             assert own is not None, "a row stands on an object"
-            return _below(own, rest)
+            return self._told(_below(own, rest))
         if trait not in self._found:
-            self._found[trait] = _below(self._root(root), rest) if root in _ROOTS else _below(Trait(self.stage, self.path), trait)
+            found = _below(self._root(root), rest) if root in _ROOTS else _below(Trait(self.stage, self.path), trait)
+            self._found[trait] = self._told(found)
         return self._found[trait]
+
+    def _told(self, trait: Trait) -> Trait:
+        self.consulted.add(trait.path)
+        return trait
 
     def own_stage(self) -> Trait:
         """The stage itself, for fields whose name another trait has."""
@@ -199,10 +206,14 @@ def _below(trait: Trait, path: str) -> Trait:
     return Trait(value, at)
 
 
-@functools.cache
-def _names(cls: Any) -> dict[str, str]:
+def _names(cls: type) -> dict[str, str]:
     """The fields of a class by their key in YAML."""
-    return {info.key: info.name for info in fields_of(cls)}
+    if cls not in _NAMES:
+        _NAMES[cls] = {info.key: info.name for info in fields_of(cls)}
+    return _NAMES[cls]
+
+
+_NAMES: dict[type, dict[str, str]] = {}
 
 
 def stage_of(path: Path) -> str | None:

@@ -1,5 +1,6 @@
 """Devices, precision and threads of a stage."""
 
+import functools
 from dataclasses import dataclass, replace
 
 from dllm_run.specs.devices import DEVICES
@@ -36,4 +37,10 @@ class Compute:
 
     def completed(self) -> "Compute":
         """With the device decided."""
-        return replace(self, device=self.device or ("cuda" if self.gpus_per_node else "cpu"))
+        return _completed(self)
+
+
+@functools.lru_cache(maxsize=256)
+def _completed(compute: Compute) -> Compute:
+    # One object for equal ones: the stages of a sweep share it.
+    return replace(compute, device=compute.device or ("cuda" if compute.gpus_per_node else "cpu"))
