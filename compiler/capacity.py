@@ -1,6 +1,7 @@
 """What would not fit, not finish or never happen: found by arithmetic before anything is allocated."""
 
 from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 from dllm_run.specs.errors import Diagnostic
 from dllm_run.specs.problem import Problem
@@ -16,7 +17,7 @@ from dllm_run.specs.word import members
 
 from .check import diagnostic
 from .estimate.amounts import prompt_tokens
-from .estimate.facts import Facts, facts_of
+from .estimate.facts import Facts, deciding, facts_of
 from .estimate.stage import cores_of, time_of
 from .estimate.units import counted, span, time
 from .estimate.work import training_steps
@@ -30,14 +31,25 @@ Placed = tuple[Path, Problem]
 """A finding and the path that its own paths start from."""
 
 
-def capacity(spec: Spec, names: Collection[str], root: Node, written: Callable[[Path], Path], at_hand: Sizes) -> Iterator[Diagnostic]:
-    """Findings about these stages of a typed spec whose references hold."""
+Told = dict[tuple[int, ...], tuple[Any, ...]]
+"""Identities of a stage, of the model that its weights began as and of its data, to these objects, which stay alive with them."""
+
+
+def capacity(
+    spec: Spec, names: Collection[str], root: Node, written: Callable[[Path], Path], at_hand: Sizes, told: Told
+) -> Iterator[Diagnostic]:
+    """Findings about these stages of a typed spec whose references hold. What is in `told` was looked at before."""
     stage_of = spec.stages.__getitem__
     for path, problem in _inert_gpus(spec, written):
         yield diagnostic(problem, path, root, written)
     for name, stage in spec.stages.items():
         if name not in names:
             continue
+        decides = deciding(stage, stage_of)
+        key = tuple(map(id, decides))
+        if key in told:
+            continue
+        told[key] = decides
         facts = facts_of(micro_solved(stage, stage_of).completed(), stage_of, at_hand)
         if facts is None:
             continue

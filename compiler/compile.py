@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from dllm_run.specs.errors import Diagnostic, SpecError
 from dllm_run.specs.parts import Path
@@ -12,7 +13,7 @@ from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.word import using
 
 from .at_hand import at_hand, nearby
-from .capacity import capacity
+from .capacity import Told, capacity
 from .check import Seen, check, mark_of, unread_data
 from .compatibility import compatibility, unread_model
 from .flags import Flags
@@ -179,17 +180,23 @@ class _Run:
         self._computes: dict[tuple[tuple[str, str], ...], str] = {}
         self._lock = lock
         self._sizes = Sizes(lock.base)
+        self._sized: Told = {}
         self._checked: Seen = {}
         self._versions = Versions()
         self._variations = Variations()
         self._consulted: set[Path] = set()
         """Places whose values decide what goes together, as far as was asked."""
+        self._overlaps: dict[tuple[Path, int], bool] = {}
+
+        self._go_together: set[tuple[str | None, tuple[tuple[Path, int], ...]]] = set()
+        """Of the points that were put together: what was looked at when they were found right."""
 
     def forget(self) -> None:
         """Let go of everything that is only there to be quick."""
         self.resolution = Resolution(self.resolution.layers)
         self.lowered.forget()
         self._checked.clear()
+        self._sized.clear()
         self._versions = Versions()
 
     def alone(self, tree: Node, lock: Lock) -> _Done | None:
@@ -221,7 +228,7 @@ class _Run:
         fresh = set(spec.stages) if edges else self._versions.new_in(spec.stages, self.lowered.inventories)
         found += self._beside(spec, fresh, point, root, home)
         if not edges:
-            found += capacity(spec, fresh, root, home, self._sizes)
+            found += capacity(spec, fresh, root, home, self._sizes, self._sized)
         for item in told_once(found, tree) if found else ():
             (self.errors if item.severity == "error" else self.warnings)[item] = None
         if self.errors:
@@ -244,16 +251,25 @@ class _Run:
         yield from compatibility(new, stages, root, home)
         yield from at_hand(new, root, self._lock, home)
 
-    def _is_sound(self, spec: Spec, changed: set[Path], point: PointTree) -> bool:
+    def _is_consulted(self, path: Path) -> bool:
+        key = (path, len(self._consulted))
+        if key not in self._overlaps:
+            self._overlaps[key] = any(overlap(path, place) for place in self._consulted)
+        return self._overlaps[key]
+
+    def _is_sound(self, spec: Spec, changed: dict[Path, Any], point: PointTree) -> bool:
         """Whether nothing is to be told of a spec that was put together. If there is, the point is compiled by itself, with places."""
         nowhere = point.base
         if any(True for _ in check(spec, nowhere, _anywhere, self._checked)):
             return False
         fresh = self._versions.new_in(spec.stages, self.lowered.inventories)
-        looked_at = any(overlap(path, place) for path in changed for place in self._consulted)
-        if looked_at and any(True for _ in self._beside(spec, fresh, point, nowhere, _anywhere)):
-            return False
-        return not any(True for _ in capacity(spec, fresh, nowhere, _anywhere, self._sizes))
+        # Nothing else than what is looked at decides what goes together: the same values of that need no second look.
+        looked_at = tuple((path, id(part)) for path, part in changed.items() if self._is_consulted(path))
+        if (point.case, looked_at) not in self._go_together:
+            if any(True for _ in self._beside(spec, fresh, point, nowhere, _anywhere)):
+                return False
+            self._go_together.add((point.case, looked_at))
+        return not any(True for _ in capacity(spec, fresh, nowhere, _anywhere, self._sizes, self._sized))
 
 
 def _anywhere(path: Path) -> Path:

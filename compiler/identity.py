@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dllm_run.specs.canonical import canonical
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.inventory import Inventories, Inventory
 from dllm_run.specs.leaves import Path, leaves
@@ -21,7 +20,7 @@ RecordOf = Callable[[str, str], InputRecord]
 def own_text(body: Stage, inventory: Inventory, record_of: RecordOf, texts: Texts) -> str:
     """What a stage computes by itself: its result leaves, the content of its inputs and the versions of its words."""
     contents = {path: content(record_of(text, what), what) for path, text, what in inventory.inputs}
-    return f"{texts.results(body, contents)}{canonical(dict(inventory.words))}"
+    return f"{texts.results(body, contents)}{inventory.words!r}"
 
 
 def stage_id(own: str, edges: Mapping[Path, Reference]) -> str:

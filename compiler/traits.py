@@ -11,6 +11,7 @@ from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.spec import Spec
+from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.word import Word
 
@@ -69,7 +70,11 @@ class Traits:
         return self._found[trait]
 
     def _told(self, trait: Trait) -> Trait:
-        self.consulted.add(trait.path)
+        if isinstance(trait.value, Stage) or (trait.value is None and len(trait.path) == len(self.path)):
+            # Of a stage as a whole only the kind is ever asked; what is not there would be there with another model or other data.
+            self.consulted.update((*trait.path, key) for key in (Stage.tag, "model", "data", "prompts"))
+        else:
+            self.consulted.add(trait.path)
         return trait
 
     def own_stage(self) -> Trait:

@@ -44,8 +44,8 @@ class Variations:
                 for path in changed:
                     base.parts[path, id(point.chosen[path])] = _at(spec, base.paths[path])
 
-    def spec_of(self, point: PointTree) -> tuple[Spec, set[Path]] | None:
-        """The typed spec of a point and the paths in which it differs from the base; None where it must be compiled by itself."""
+    def spec_of(self, point: PointTree) -> tuple[Spec, dict[Path, Any]] | None:
+        """The typed spec of a point and what differs from the base, by path; None where it must be compiled by itself."""
         base = self._bases.get(point.case)
         if base is None or base.paths is None:
             return None
@@ -55,7 +55,7 @@ class Variations:
             if key not in base.parts:
                 return None
             changes[base.paths[path]] = base.parts[key]
-        return replaced(base.spec, changes), set(changes)
+        return replaced(base.spec, changes), changes
 
 
 def _changed(point: PointTree, base: _Base) -> list[str]:

@@ -11,7 +11,7 @@ from dllm_run.specs.vocabulary.stages.eval import Eval
 from dllm_run.specs.vocabulary.stages.sample import HeldOut, Sample
 from dllm_run.specs.vocabulary.training import Training
 
-from ..follow import StageOf, data_of, geometry_of, tokenizer_of
+from ..follow import StageOf, data_of, geometry_of, origin_of, tokenizer_of
 from ..sizes import Sizes
 from .amounts import Size, TokenizerOf, longest_sequence, size_of
 
@@ -49,6 +49,14 @@ def facts_of(stage: Stage, stage_of: StageOf, at_hand: Sizes | None) -> Facts | 
     data = None if source is None else data_of(source, stage_of)
     format = _format(stage, source, stage_of)
     return Facts(stage, geometry_of(stage.model, stage_of, at_hand), data, format, tokenizer_of(stage.model, stage_of), at_hand)
+
+
+def deciding(stage: Stage, stage_of: StageOf) -> tuple[object, ...]:
+    """The objects that the facts of a stage follow from: itself, the model that its weights began as, its data."""
+    if not isinstance(stage, Modelled):
+        return (stage,)
+    source = _data_field(stage)
+    return stage, origin_of(stage.model, stage_of), None if source is None else data_of(source, stage_of)
 
 
 def _data_field(stage: Modelled) -> Data | Reference | None:

@@ -1,5 +1,6 @@
 """The model of a stage: weights from somewhere, or a fresh architecture."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -67,12 +68,7 @@ class Model(Compatible):
 
     def completed(self) -> "Model":
         """With the geometry of a fresh model solved."""
-        scratch = self.scratch
-        if scratch is None:
-            return self
-        heads = scratch.heads or max(1, scratch.width // 64)
-        mlp = scratch.mlp or max(32, scratch.width * 8 // 3 // 32 * 32)
-        return replace(self, scratch=replace(scratch, heads=heads, mlp=mlp))
+        return self if self.scratch is None else _completed(self, self.scratch)
 
     def problems(self) -> Iterator[Problem]:
         """What cannot be built."""
@@ -98,3 +94,11 @@ class Model(Compatible):
         elif self.scratch.width // heads % 2:
             message = f"a head of {self.scratch.width // heads} dimensions is odd, rotary positions need an even one"
             yield Problem(code="E310", message=message, path=("scratch", "width"))
+
+
+@functools.lru_cache(maxsize=256)
+def _completed(model: Model, scratch: Scratch) -> Model:
+    # One object for equal ones: the stages of a sweep share it.
+    heads = scratch.heads or max(1, scratch.width // 64)
+    mlp = scratch.mlp or max(32, scratch.width * 8 // 3 // 32 * 32)
+    return replace(model, scratch=replace(scratch, heads=heads, mlp=mlp))

@@ -1,6 +1,5 @@
 """Kinds of stages: the nodes of an experiment."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -12,6 +11,9 @@ from dllm_run.specs.word import Word
 from ..compute import Compute
 from ..launchers import Launch
 from ..launchers.local import Local
+
+UNSEEDED = Inert(option="seed", reason="this stage draws no random numbers")
+"""Row of the kinds, and of the stages, to which a seed means nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +45,6 @@ class Stage(Word):
     def draws_random_numbers(self) -> bool:
         """Whether the seed enters the identity of this stage."""
         return False
-
-    def rows(self) -> Iterator[Row]:
-        yield from self.table
-        if not self.draws_random_numbers():
-            yield Inert(option="seed", reason="this stage draws no random numbers")
 
     def completed(self) -> Self:
         """With everything solved that follows from other fields."""

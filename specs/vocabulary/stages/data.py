@@ -9,7 +9,7 @@ from dllm_run.specs.reference import Reference
 
 from ..data import Data
 from ..tokenizers import Tokenizer
-from . import Stage
+from . import UNSEEDED, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class DataStage(Stage):
     outputs: ClassVar[tuple[str, ...]] = ("data",)
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
+        UNSEEDED,
         Inert(option="compute.precision", reason="this stage has no model"),
         Inert(option="compute.attention_kernel", reason="this stage has no model"),
         Inert(option="compute.gradient_checkpointing", reason="this stage has no model"),

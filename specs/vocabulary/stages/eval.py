@@ -73,7 +73,7 @@ class Eval(Stage):
         return True
 
     def rows(self) -> Iterator[Row]:
-        yield from Stage.rows(self)
+        yield from self.table
         built_in = [self._built_in(task) for task in self.tasks]
         for index, word in enumerate(built_in):
             for row in word.table if word is not None else ():

@@ -13,7 +13,7 @@ from dllm_run.specs.reference import Reference
 from ..data import Data
 from ..model import Model
 from ..samplers import Sampler, sampler_problems
-from . import Stage
+from . import UNSEEDED, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,11 @@ class Sample(Stage):
     def draws_random_numbers(self) -> bool:
         fresh = isinstance(self.model, Model) and self.model.scratch is not None
         return fresh or isinstance(self.prompts, HeldOut) or self.sampler.draws_random_numbers()
+
+    def rows(self) -> Iterator[Row]:
+        yield from self.table
+        if not self.draws_random_numbers():
+            yield UNSEEDED
 
     def completed(self) -> "Sample":
         model = self.model if isinstance(self.model, Reference) else self.model.completed()
