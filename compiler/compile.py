@@ -35,7 +35,7 @@ from .variation import Variations
 from .versions import Versions
 
 Written = Callable[[Path], Path]
-_FORGET = 512
+_FORGET = 2048
 """Points after which what they had in common is let go of, to bound the memory of a long sweep."""
 _ENOUGH = 100
 """Errors after which no further point is looked at."""
@@ -195,6 +195,7 @@ class _Run:
         """Let go of everything that is only there to be quick."""
         self.resolution = Resolution(self.resolution.layers)
         self.lowered.forget()
+        self._variations.forget()
         self._checked.clear()
         self._sized.clear()
         self._versions = Versions()

@@ -8,6 +8,7 @@ from dllm_run.specs.field import fields_of
 from dllm_run.specs.parts import Path, replaced
 from dllm_run.specs.templating import is_template
 from dllm_run.specs.vocabulary.spec import Spec
+from dllm_run.specs.vocabulary.stages import Stage
 
 from .node import Node
 from .overlay import TAGS
@@ -25,6 +26,8 @@ class _Base:
     """Axes by path; None where a value may reach further than the place that it is assigned to."""
     parts: dict[tuple[str, int], Any] = field(default_factory=dict)
     """What stands at a path of the typed spec, by the node that is assigned there."""
+    stages: dict[tuple[str, tuple[tuple[Path, int], ...]], Stage] = field(default_factory=dict)
+    """Stages that were put together, by what is in them: points that differ elsewhere share them."""
 
 
 class Variations:
@@ -32,6 +35,11 @@ class Variations:
 
     def __init__(self) -> None:
         self._bases: dict[str | None, _Base] = {}
+
+    def forget(self) -> None:
+        """Let go of stages that were put together."""
+        for base in self._bases.values():
+            base.stages.clear()
 
     def learn(self, point: PointTree, spec: Spec, references: References) -> None:
         """Remember a point that compiled by itself."""
@@ -55,7 +63,25 @@ class Variations:
             if key not in base.parts:
                 return None
             changes[base.paths[path]] = base.parts[key]
-        return replaced(base.spec, changes), changes
+        return _put_together(base, changes), changes
+
+
+def _put_together(base: _Base, changes: dict[Path, Any]) -> Spec:
+    inside: dict[str, dict[Path, Any]] = {}
+    whole: dict[Path, Any] = {}
+    for path, part in changes.items():
+        if path[0] == "stages":
+            inside.setdefault(path[1], {})[path[2:]] = part
+        else:
+            whole[path] = part
+    stages = dict(base.spec.stages)
+    for name, parts in inside.items():
+        key = (name, tuple((path, id(part)) for path, part in parts.items()))
+        if key not in base.stages:
+            base.stages[key] = replaced(stages[name], parts)
+        stages[name] = base.stages[key]
+    spec: Spec = replaced(base.spec, {**whole, ("stages",): stages})
+    return spec
 
 
 def _changed(point: PointTree, base: _Base) -> list[str]:
