@@ -49,6 +49,8 @@ REST = {
 """The rest of every example: what a page leaves out. A data set, a stage with its `kind` and a field are written whole or not at all."""
 NOT_RUN = {
     "E112": "bytes that are no text cannot stand in a page",
+    "W510": "a file of a megabyte does not belong in a page",
+    "E145": "a lock file with hashes stands beside no example",
     "E114": "two megabytes do not belong in a page",
 }
 """Pages whose wrong example is a command to read, with the reason."""
