@@ -271,7 +271,6 @@ MEANT = ", columns: {text: text}"
 INERT = {
     "truncation-of-joined-rows": (base(DATA=", packing: true, truncation: drop"), "data.docs.truncation"),
     "order-of-all-rows": (base(ROWS="", WORDS=", seed: 4"), "stages.words.data.seed"),
-    "packing-for-a-tokenizer": (base(WORDS=", packing: true"), "stages.words.data.packing"),
     "columns-of-pairs-in-text": (base(DATA=", columns: {response: answer}"), "data.docs.columns.response"),
     "seed-of-a-tokenizer": (base().replace("vocab_size: 300", "vocab_size: 300, seed: 1"), "stages.words.seed"),
     "seed-of-a-data-stage": (base(ROWS=", seed: 1"), "stages.rows.seed"),

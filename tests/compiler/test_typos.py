@@ -192,7 +192,7 @@ def with_typos(*made: Typo) -> str:
 
 def diagnosed(text: str) -> tuple[Diagnostic, ...]:
     try:
-        compile_spec(Source(file="spec.yaml", data=text.encode()), Lock(Path("nowhere")))
+        compile_spec(Source(file="spec.yaml", data=text.encode(), read_file=lambda path: b"{}\n"), Lock(Path("nowhere")))
     except SpecError as error:
         return error.diagnostics
     return ()
@@ -362,7 +362,7 @@ def test_on_a_bad_day_each_mistake_is_answered_and_nothing_that_follows(
         assert text.count(old) == 1
         text = text.replace(old, new)
     try:
-        compile_spec(Source(file="spec.yaml", data=text.encode(), flags=flags), Lock(Path("nowhere")))
+        compile_spec(Source(file="spec.yaml", data=text.encode(), flags=flags, read_file=lambda path: b"{}\n"), Lock(Path("nowhere")))
         pytest.fail("it compiled")
     except SpecError as error:
         found = [item for item in error.diagnostics if item.severity == "error" and item.mark is not None]

@@ -21,13 +21,13 @@ from dllm_run.specs.errors import EnvironmentProblem, StageFailed
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Entry, Runs, write_atomic
 from dllm_run.specs.vocabulary.launchers.local import Local
+from dllm_run.specs.vocabulary.spec import Compare
 
 from .display import Display
 from .follow import Tail
 from .plan import heading, stage_table
-from .results import result_table
 from .rundir import prepare
-from .show import document
+from .show import document, print_results
 from .specs import Named, find
 from .state import states
 from .tree import tree
@@ -57,12 +57,12 @@ def main(options: argparse.Namespace) -> int:
         runner = _Runner(plan, folder, runs, named.base, display, quiet=options.quiet)
         code = runner.run()
     if options.json:
-        print(json.dumps(document(plan, runs), indent=2, ensure_ascii=False))
+        print(json.dumps(document(plan, runs, compiled.spec.compare), indent=2, ensure_ascii=False))
         return code
     if code == INTERRUPTED:
         console.print("interrupted: the same command continues")
     if code == 0:
-        _conclude(console, plan, runs, folder, ran=runner.ran)
+        _conclude(console, plan, runs, folder, compiled.spec.compare, ran=runner.ran)
     return code
 
 
@@ -177,13 +177,8 @@ def _report(name: str, entry: Entry, log: Path, code: int) -> str:
     return f"stage {name} {how}" + (f": {message}" if message else "") + ("" if own or not shown else f"\n{shown}") + f"\n  log: {log}"
 
 
-def _conclude(console: Console, plan: Plan, runs: Runs, folder: Path, *, ran: list[str]) -> None:
-    for state in states(plan, runs):
-        for title, task in ((state.results or {}).get("tasks") or {}).items():
-            if state.id not in ran:
-                console.print(
-                    f"\n[bold]{state.name}: {title}[/bold]", result_table(task["table"], console.color_system is not None), sep="\n"
-                )
+def _conclude(console: Console, plan: Plan, runs: Runs, folder: Path, compare: Compare | None, *, ran: list[str]) -> None:
+    print_results(console, plan, states(plan, runs), compare, apart=ran)
     if not ran:
         console.print("every stage is done: nothing to run")
     console.print(f"[dim]{os.path.relpath(folder)}[/dim]")

@@ -7,6 +7,6 @@ TREE="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 stage() {
   python -m dllm_run.runtime "$TREE/plan.json" "$1" --runs "${DLLM_RUN_RUNS:-runs}" --base "${DLLM_RUN_BASE:-.}"
 }
-stage f2ecccc9e1c7b053  # train.data
-stage b85641a1210209a8  # train
-stage d19f7144a1c8d4c2  # solve
+stage f3f03fdef253a090  # train.data
+stage 71ee00d5659c556b  # train
+stage aec2024c9a056b62  # solve
