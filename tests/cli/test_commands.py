@@ -83,7 +83,8 @@ def test_compile_check_finds_a_changed_tree(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_failed_stage_is_told_with_its_reason_and_its_log(folder: Path) -> None:
-    (folder / "texts" / "b.txt").write_bytes(b"\xff\xfe broken")
+    # Behind the first megabyte, which is all that is looked into beforehand.
+    (folder / "texts" / "b.txt").write_bytes(b"a text\n" * 200_000 + b"\xff\xfe broken")
     found = call(folder, "spec.yaml")
     assert found.returncode == 1
     assert "stage train.data failed: b.txt is not UTF-8" in found.stderr and "log: " in found.stderr
