@@ -23,6 +23,7 @@ VERBS = {
     "show": "results of a run, or of what a spec has run",
     "schema": "the language, as JSON Schema for editors or as a page to read",
     "lock": "write down the content of every input",
+    "migrate": "rewrite a spec to the newest version of the language, comments and all",
 }
 _EPILOG = """\
 SPEC is a YAML file or recipe:NAME (recipe:sudoku, recipe:quickstart). Try:
@@ -106,6 +107,9 @@ def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
         verb.add_argument("--from", dest="recipe", metavar="RECIPE", help="a recipe to copy, such as sudoku (default: a commented starter)")
     elif name == "schema":
         verb.add_argument("--format", choices=("json", "md"), default="json", help="JSON Schema (default), or Markdown")
+    elif name == "migrate":
+        verb.add_argument("spec", metavar="SPEC", help="file, which is rewritten in place")
+        verb.add_argument("--check", action="store_true", help="write nothing; exit 4 if something would change")
     else:
         verb.add_argument("spec", metavar="SPEC", help="file or recipe:NAME")
         _set(verb)
