@@ -40,14 +40,14 @@ MEANT: Final[Mapping[str, tuple[Answer, ...]]] = MappingProxyType(
         "warmup_steps": (Answer("warmup", "steps"),),
     }
 )
-"""Foreign spellings of the same thing. Those of something near stay guesses: `guidance_scale` is 1 where `cfg_scale` is 0, accumulation is no batch."""
+"""Foreign spellings of the same thing. Those of something near stay guesses: `guidance_scale` is 1 where `cfg_scale` is 0."""
 
 _SHORT = 5
 """Letters below which only two that changed places are a slip: one letter more or less makes too many short words another word."""
 
 
 def certain(word: str, choices: Iterable[str]) -> Answer | None:
-    """What `word` means among `choices`: the same letters, a foreign spelling of it, or one slip of the finger from it and from no other."""
+    """What `word` means among `choices`: the same letters, a foreign spelling, or one slip of the finger from it and from no other."""
     known = sorted(set(choices))
     letters = _letters(word)
     if len(word) > LONGEST or not letters:

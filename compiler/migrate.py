@@ -239,7 +239,7 @@ def _trees(layers: Layers, raw: Node) -> Iterator[Node]:
     yield without_frame(tree)
     if cases_of(tree) and isinstance(tree.value, dict):
         whole = Node({key: child for key, child in tree.value.items() if key not in ("sweep", "compare")}, tree.mark)
-        yield from (point.root for point in points(whole))
+        yield from (point.tree() for point in points(whole))
 
 
 def _told(trees: list[Node], resolution: Resolution) -> list[Diagnostic]:

@@ -30,7 +30,7 @@ class Change:
     """A key or a word that is written as the language has it."""
 
     path: str
-    """Of the key or value, in the words of the new text."""
+    """Of the key by its new name, or of the value; its parents as they were written."""
     old: str
     new: str
     edits: tuple[Edit, ...]
@@ -40,7 +40,7 @@ class Change:
 
 @dataclass(slots=True)
 class _Uses:
-    """How the maps and scalars of a file are read, by the place where they begin: more ways than one where an alias or a case uses them again."""
+    """How the maps and scalars of a file are read, by where they begin: more ways than one where an alias or a case uses them again."""
 
     keys: dict[Mark, set[tuple[str, ...]]] = field(default_factory=lambda: defaultdict(set))
     words: dict[Mark, set[tuple[str, ...]]] = field(default_factory=lambda: defaultdict(set))

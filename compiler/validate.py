@@ -25,6 +25,7 @@ _NAMES = {
     "array": "a list",
     "null": "null",
 }
+_VERSION = "version"
 _AMOUNT = "[kKMBT]"
 """In the pattern of every amount with a unit, and in no other."""
 _UNITS = ("steps", "epochs", "tokens", "rows")
@@ -124,12 +125,18 @@ def not_a_choice(node: Node, where: str, value: Any, choices: Iterable[Any]) -> 
     words = [choice for choice in choices if choice is not None]
     guess = nearest(value, [word for word in words if isinstance(word, str)]) if isinstance(value, str) else None
     fix = f"{where}={guess}" if guess else None
-    label = f"did you mean {guess!r}?" if guess else ""
+    label = f"did you mean {guess!r}?" if guess else _newer(where, value, words)
     legal = ", ".join(map(str, words))
     message = f"{_shown(value)} is not one of: {legal}"
     if len(words) == 1 and not isinstance(words[0], str):
         message = f"{where} must be {legal}, not {_shown(value)}"
     return Diagnostic(code="E103", message=message, path=where, mark=node.mark, label=label, fix=fix)
+
+
+def _newer(where: str, value: Any, versions: list[Any]) -> str:
+    """What to do about a spec of a version that is still to come for this compiler."""
+    newer = where == _VERSION and isinstance(value, int) and not isinstance(value, bool) and value > max(versions)
+    return "the spec is for a newer dllm-run: update dllm-run to read it" if newer else ""
 
 
 def _ill_formed(node: Node, where: str, error: Any) -> Diagnostic:
