@@ -49,7 +49,8 @@ def main(options: argparse.Namespace) -> int:
         return code
     console = Console(highlight=False)
     console.print(heading(plan), stage_table(found, sized, wide=console.width >= _WIDE), sep="\n")
-    for line in footer(plan, sized):
+    # Points that differ elsewhere say the same of their training.
+    for line in dict.fromkeys(footer(plan, sized)):
         console.print(line, style="dim", markup=False)
     return code
 
