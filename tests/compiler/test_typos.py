@@ -1,5 +1,6 @@
 """Typos in keys and words: each is answered at its place with the word that was meant, and with little else."""
 
+import errno
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,8 @@ TEXTS = {
     for folder in ("specs/recipes", "tests/data", "tests/data/specs")
     for file in sorted((ROOT / folder).glob("*.yaml"))
 }
+PROFILES = {"profile.yaml": b"qos: low\n", "here.yaml": b"{}\n"}
+"""What tests/data/complete.yaml is laid over: without them compiling stops before anything else is told."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 KEYBOARD = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 
