@@ -6,6 +6,7 @@ from dataclasses import replace
 from dllm_run.specs.codec import DecodeError, decode
 from dllm_run.specs.errors import Diagnostic, SpecError
 from dllm_run.specs.vocabulary.spec import Sweep
+from dllm_run.specs.vocabulary.stages.eval import Eval
 
 from .node import Node
 from .origin import into_reference
@@ -111,6 +112,9 @@ def _compare_problems(root: Node, axes: list[Axis]) -> Iterator[Diagnostic]:
     compare = root.get(("compare",))
     if compare is None or not isinstance(compare.value, dict):
         return
+    if not any(_evaluates(tree) for tree in (root, *cases_of(root).values())):
+        mark = compare.key_mark or compare.mark
+        yield Diagnostic(code="E128", message="no stage evaluates anything", path="compare", mark=mark, label="there is nothing to compare")
     paths = [path for axis in axes for path in axis.paths]
     labels = labels_of(paths)
     over = compare.value.get("over")
@@ -119,15 +123,31 @@ def _compare_problems(root: Node, axes: list[Axis]) -> Iterator[Diagnostic]:
         label = f"did you mean {guess!r}?" if guess else f"axes here: {', '.join(labels.values()) or 'none'}"
         yield Diagnostic(code="E128", message=f"{over.value!r} is no axis of the sweep", path="compare.over", mark=over.mark, label=label)
     baseline = compare.value.get("baseline")
+    if baseline is None or not isinstance(baseline.value, str) or baseline.value in cases_of(root):
+        return
     pairs = [pair for axis in axes for choice in axis.choices for pair in zip(axis.paths, choice, strict=True)]
-    rows = list(dict.fromkeys([*cases_of(root), *(f"{labels[path]}={value_text(as_typed(node.plain()))}" for path, node in pairs)]))
-    if baseline is not None and isinstance(baseline.value, str) and baseline.value not in rows:
-        guess = nearest(baseline.value, rows)
+    rows = {f"{name}={value_text(as_typed(node.plain()))}": path for path, node in pairs for name in (labels[path], path)}
+    path = rows.get(baseline.value)
+    if path is None:
+        known = list(dict.fromkeys([*cases_of(root), *(f"{labels[path]}={value_text(as_typed(node.plain()))}" for path, node in pairs)]))
+        guess = nearest(baseline.value, known)
         label = (
-            f"did you mean {guess!r}?" if guess else f"known here: {', '.join(rows[:12]) or 'none: there are neither cases nor a sweep'}"
+            f"did you mean {guess!r}?" if guess else f"known here: {', '.join(known[:12]) or 'none: there are neither cases nor a sweep'}"
         )
         text = f"{baseline.value!r} is neither a case nor a value of an axis"
         yield Diagnostic(code="E128", message=text, path="compare.baseline", mark=baseline.mark, label=label)
+    elif over is not None and over.value in (path, labels[path]):
+        text = f"{baseline.value!r} cannot be a row: {labels[path]} is averaged over"
+        label = "a case, or a value of another axis"
+        yield Diagnostic(code="E128", message=text, path="compare.baseline", mark=baseline.mark, label=label)
+
+
+def _evaluates(tree: Node) -> bool:
+    """Whether a spec, or a piece of one, has a stage that evaluates."""
+    stages = tree.get(("stages",))
+    found = stages.value.values() if stages is not None and isinstance(stages.value, dict) else ()
+    kinds = [stage.get((Eval.tag,)) for stage in found]
+    return any(kind is not None and kind.value == Eval.word for kind in kinds)
 
 
 def _problem(code: str, message: str, kind: str, path: str, node: Node, label: str) -> Diagnostic:

@@ -24,10 +24,10 @@ def evaluated(folder: Folder) -> Folder:
     return folder
 
 
-def finish(runs: Runs, stage_id: str, value: float) -> None:
+def finish(runs: Runs, stage_id: str, value: float, *more: dict[str, object]) -> None:
     entry = runs.entry(stage_id)
     row = {"name": "bound", "value": value, "unit": "bits per byte", "meaning": "of the hold-out", "error": 0.5}
-    write_atomic(entry.results_file, json.dumps({"tasks": {"held_out_text": {"table": [row]}}}))
+    write_atomic(entry.results_file, json.dumps({"tasks": {"held_out_text": {"table": [row, *more]}}}))
     entry.finish()
 
 
@@ -59,7 +59,7 @@ def test_what_is_not_done_is_told_and_leaves_the_pairs_that_are(folder: Folder) 
     assert (rows["wide"]["done"], rows["wide"]["planned"]) == (2, 3)
     assert rows["wide"]["metrics"][0]["difference"] == {"pairs": 1, "value": -2.0, "error": None}  # type: ignore[index]
     code, said = folder.said("show")
-    assert code == 0 and "2 of 3 done" in said and "-2.000 (1 pairs)" in said
+    assert code == 0 and "2 of 3 done" in said and "-2.000 (1 pair)" in said and "baseline" in said
 
 
 def test_without_an_axis_to_average_every_point_is_a_row_with_the_error_of_its_task(evaluated: Folder) -> None:
@@ -77,6 +77,32 @@ def test_a_sweep_without_comparison_has_a_row_a_point(evaluated: Folder) -> None
         "wide,seed=2",
         "8.000",
     ]
+
+
+def test_names_of_cases_are_text_and_never_markup(folder: Folder) -> None:
+    folder.write(SPEC + 'cases: {"[/a]": {}, "[red]x": {seed: 4}}\ncompare: {baseline: "[/a]"}\n')
+    code, said = folder.said("show", "spec.yaml")
+    assert code == 0 and "[/a]" in said and "[red]x" in said
+    code, said = folder.said("plan", "spec.yaml")
+    assert code == 0
+
+
+def test_a_run_without_its_resolved_spec_is_shown_without_comparison(evaluated: Folder) -> None:
+    (folder,) = evaluated.runs.all_runs()
+    (folder / "resolved.json").unlink()
+    code, said = evaluated.said("show")
+    assert code == 0 and "wide,seed=2" in said and "difference" not in said
+
+
+def test_what_is_the_same_everywhere_and_what_a_star_means_stand_below(folder: Folder) -> None:
+    folder.write(SPEC + CASES + "compare: {baseline: plain}\n")
+    same = {"name": "gzip", "value": 2.25, "unit": "bits per byte", "meaning": "of the same text", "error": None}
+    for point in folder.run().points.values():
+        finish(folder.runs, point.stages["bound"], SCORES[str(point.case), point.values["seed"]], same)
+    code, said = folder.said("show")
+    assert code == 0
+    assert "the same everywhere: gzip 2.250 bits per byte" in said
+    assert "* the standard error that the task itself gives" in said
 
 
 def test_the_standard_error_is_that_of_the_mean() -> None:

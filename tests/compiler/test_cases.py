@@ -155,7 +155,7 @@ def test_a_case_that_an_axis_goes_over_whole_is_told_too(
 # --- comparisons
 
 
-@pytest.mark.parametrize("baseline", ["a", "seed=1", "batch=64"])
+@pytest.mark.parametrize("baseline", ["a", "batch=64", "stages.train.batch=64"])
 def test_a_baseline_is_a_case_or_a_value_of_an_axis(baseline: str, made: Callable[[str], Compiled]) -> None:
     sweep = "cases: {a: {}}\nsweep: {grid: {seed: [0, 1], stages.train.batch: [32, 64]}}\n"
     found = made(sweep + f"compare: {{baseline: {baseline}, over: seed}}\n")

@@ -236,6 +236,8 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E126": (edited(more="sweep: {grid: {seed: [0, 1]}, exclude: [{sede: 0}]}\n"), ()),
     "E126-all": (edited(more="sweep: {grid: {seed: [0]}, exclude: [{seed: 0}]}\n"), ()),
     "E127": (edited(more="sweep: {random: {samples: 3, values: {seed: {low: 9, high: 3}, stages.train.seed: {low: 0, log: true}}}}\n"), ()),
+    "E128-averaged": (edited(more="sweep: {grid: {seed: [0, 1]}}\ncompare: {baseline: seed=0, over: seed}\n"), ()),
+    "E128-nothing": (edited("    kind: eval\n", "    kind: sample\n", more="cases: {a: {}, b: {seed: 1}}\ncompare: {baseline: a}\n"), ()),
     "E128": (edited(more="cases: {small: {}, large: {}}\nsweep: {grid: {seed: [0, 1]}}\ncompare: {baseline: smal, over: sed}\n"), ()),
     # A key or a value that the language does not have.
     "E102-top": (edited("name: small", "name: small\nsweeep: {}"), ()),

@@ -1,6 +1,5 @@
 """Typos in keys and words: each is answered at its place with the word that was meant, and with little else."""
 
-import errno
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

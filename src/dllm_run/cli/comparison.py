@@ -36,6 +36,7 @@ class Cell:
 class Line:
     """One row with its numbers, one cell a metric."""
 
+    number: int
     row: Row
     planned: int
     """Evaluations that the row is made of; those that points share count once."""
@@ -74,6 +75,7 @@ def _line(number: int, rows: Sequence[Row], asked: Asked) -> Line:
     against = rows[row.against] if row.against not in (None, number) and row.against is not None else None
     pairs = _pairs(row, against, asked.answers) if against is not None else []
     return Line(
+        number=number,
         row=row,
         planned=len({answer.stage for answer in own}),
         done=len({answer.stage for answer in own if answer.scores is not None}),

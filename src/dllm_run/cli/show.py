@@ -46,8 +46,10 @@ def print_results(console: Console, plan: Plan, found: list[StageState], compare
                     console.print(f"\n[bold]{state.name}: {title}[/bold]", table, sep="\n")
         return
     tables = overview_tables(plan, found) if compare is None else comparison_tables(comparison_of(plan, found, compare), compare)
-    for title, table in tables:
+    for title, table, notes in tables:
         console.print(f"\n[bold]{escape(title)}[/bold]", table, sep="\n")
+        for note in notes:
+            console.print(note, style="dim", markup=False)
 
 
 def document(plan: Plan, runs: Runs, compare: Compare | None = None) -> dict[str, Any]:
