@@ -11,6 +11,7 @@ from .denoiser import Denoiser
 from .noise import Stream
 from .proposal import propose
 from .samplers import Choices
+from .seen import everyone
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def decode(
     while bool(open_BL.any()):
         kept = open_BL.any(-1).nonzero()[:, 0]
         now_KL = _active(open_BL[kept], block_BL[kept])
-        logits_RV = denoiser(tokens_BL[kept], canvas.valid_BL[kept], now_KL)
+        logits_RV = denoiser.logits(tokens_BL[kept], everyone(canvas.valid_BL[kept]), now_KL)
         if len(never):
             logits_RV = logits_RV.index_fill(-1, never, float("-inf"))
         uniform_R = rank_R = None

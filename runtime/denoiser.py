@@ -1,16 +1,24 @@
-"""The denoiser: a stock architecture read bidirectionally, body and head apart. B rows, L positions, R chosen positions, V, D.
+"""The denoiser: a stock architecture read as `Seen` says, body and head apart. B rows, L positions, R chosen positions, V, D.
 
-Nobody computes a logit that is not used: `body` gives hidden states, `head` scores the positions that are asked for.
+Nobody computes a logit that is not used: `hidden` gives states for every position, `head` and `cross_entropy` score those asked for.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from .cross_entropy import CrossEntropy, projected, rows_of_chunk, through
+from .head import Head
+from .seen import Seen
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class Denoiser(nn.Module):
-    """(noisy tokens, which are valid) -> logits of the clean token at chosen positions."""
+    """(noisy tokens, who sees whom) -> logits of the clean token at chosen positions."""
 
     def __init__(self, network: Any, *, mask_token: int, logit_shift: int = 0) -> None:
         """`network` is a transformers model with a language-modelling head."""
@@ -20,43 +28,101 @@ class Denoiser(nn.Module):
         self.logit_shift = logit_shift
         self.body_passes = 0
         self.head_rows = 0
+        self._head = Head(network)
+        self._first_position = _first_position(network)
 
-    def body(self, tokens_BL: Tensor, valid_BL: Tensor) -> Tensor:
-        """Hidden states [B, L, D]. Positions count valid tokens, so padding on either side changes nothing."""
+    def forward(self, function: Callable[Concatenate["Denoiser", P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`function(denoiser, …)`, within whatever wraps this module: all work of a training step belongs inside one call."""
+        return function(self, *args, **kwargs)
+
+    def body(self, tokens_BL: Tensor, seen: Seen) -> Tensor:
+        """Hidden states [B, L, D], each where it stands."""
         self.body_passes += 1
-        padded = not bool(valid_BL.all())
-        positions_BL = (valid_BL.cumsum(-1) - 1).clamp_(min=0) if padded else None
-        mask_BL = valid_BL if padded else None
-        # A causal architecture is read bidirectionally; a masked one knows neither of these two.
-        options = {} if _is_masked_lm(self.network) else {"use_cache": False, "is_causal": False}
-        found = self.network.base_model(input_ids=tokens_BL, attention_mask=mask_BL, position_ids=positions_BL, **options)
+        found = self.network.base_model(input_ids=tokens_BL, **self._attention(tokens_BL, seen))
         hidden_BLD: Tensor = found.last_hidden_state
         return hidden_BLD
 
+    def hidden(self, tokens_BL: Tensor, seen: Seen) -> Tensor:
+        """Hidden states [B, L, D], each where the token stands that it speaks of."""
+        hidden_BLD = self.body(tokens_BL, seen)
+        return self.shifted(hidden_BLD, seen) if self.logit_shift else hidden_BLD
+
+    def shifted(self, hidden_BLD: Tensor, seen: Seen) -> Tensor:
+        """Of weights that were trained to predict the next token: what position i holds is said at i - 1. The first has but itself."""
+        follows_BL = nn.functional.pad(seen.valid_BL[:, :-1], (1, 0))
+        if seen.position_BL is not None:
+            follows_BL = follows_BL & (seen.position_BL > 0)
+        return torch.where(follows_BL[:, :, None], hidden_BLD.roll(1, dims=1), hidden_BLD)
+
     def head(self, hidden_RD: Tensor) -> Tensor:
-        """float32 logits [R, V]; the mask itself is never predicted (SUBS, arXiv 2406.07524, section 3.2.3)."""
+        """Logits [R, V] in float32 at least; the mask itself is never predicted (SUBS, arXiv 2406.07524, section 3.2.3)."""
         self.head_rows += hidden_RD.shape[0]
-        logits_RV: Tensor = _head_of(self.network)(hidden_RD).float()
+        return self._scored(hidden_RD)
+
+    def logits(self, tokens_BL: Tensor, seen: Seen, chosen_BL: Tensor) -> Tensor:
+        """Logits [R, V] of the R positions where `chosen_BL` is True, in row-major order."""
+        return self.head(self.hidden(tokens_BL, seen)[chosen_BL])
+
+    def cross_entropy(self, hidden_RD: Tensor, target_R: Tensor, weight_R: Tensor) -> CrossEntropy:
+        """Weighted sum of -log p of the targets; no tensor of the size of all logits exists."""
+        self.head_rows += hidden_RD.shape[0]
+        projection = self._head.projection()
+        if projection is None:
+            chunk = rows_of_chunk(int(self.network.config.vocab_size))
+            return through(self._scored, hidden_RD, target_R, weight_R, chunk)
+        return projected(self._head.features(hidden_RD), projection, target_R, weight_R, self.mask_token)
+
+    def _scored(self, hidden_RD: Tensor) -> Tensor:
+        logits_RV = self._head.logits(hidden_RD)
+        logits_RV = logits_RV if logits_RV.dtype == torch.float64 else logits_RV.float()
         never = torch.tensor([self.mask_token], device=logits_RV.device)
         return logits_RV.index_fill(-1, never, float("-inf"))
 
-    def forward(self, tokens_BL: Tensor, valid_BL: Tensor, chosen_BL: Tensor) -> Tensor:
-        """float32 logits [R, V] of the R positions where `chosen_BL` is True, in row-major order."""
-        hidden_BLD = self.body(tokens_BL, valid_BL)
-        if self.logit_shift:
-            # Weights that were trained to predict the next token: what position i holds is said at i - 1. The first has but itself.
-            follows_BL = torch.nn.functional.pad(valid_BL[:, :-1], (1, 0))
-            hidden_BLD = torch.where(follows_BL[:, :, None], hidden_BLD.roll(1, dims=1), hidden_BLD)
-        return self.head(hidden_BLD[chosen_BL])
+    def _attention(self, tokens_BL: Tensor, seen: Seen) -> dict[str, Any]:
+        """The arguments by which this architecture is told who sees whom."""
+        config = self.network.config
+        # A causal architecture is read bidirectionally; a masked one knows neither of these two.
+        options: dict[str, Any] = {} if is_masked_lm(self.network) else {"use_cache": False, "is_causal": False}
+        position_BL = seen.position_BL
+        if self._first_position and position_BL is None:
+            position_BL = torch.arange(tokens_BL.shape[1], device=tokens_BL.device)[None].expand_as(tokens_BL)
+        options["position_ids"] = None if position_BL is None else position_BL + self._first_position
+        windows = "sliding_attention" in set(config.layer_types or ()) if hasattr(config, "layer_types") else False
+        mask = seen.mask_BLL
+        if mask is None and bool(seen.valid_BL.all()) and (is_masked_lm(self.network) or not windows):
+            return {**options, "attention_mask": None}
+        if mask is None and not windows:
+            return {**options, "attention_mask": seen.valid_BL}
+        mask = seen.valid_BL[:, None, :].expand(-1, tokens_BL.shape[1], -1) if mask is None else mask
+        if not windows:
+            return {**options, "attention_mask": self._form(mask)}
+        near = self._near(mask, seen) if is_masked_lm(self.network) else mask
+        return {**options, "attention_mask": {"full_attention": self._form(mask), "sliding_attention": self._form(near)}}
+
+    def _near(self, mask_BLL: Tensor, seen: Seen) -> Tensor:
+        """Encoders were trained with their windows: a token sees half of one on each side."""
+        length = mask_BLL.shape[-1]
+        position_BL = torch.arange(length, device=mask_BLL.device)[None] if seen.position_BL is None else seen.position_BL
+        distance_BLL = (position_BL[:, None, :] - position_BL[:, :, None]).abs()
+        return mask_BLL & (distance_BLL <= int(self.network.config.sliding_window))
+
+    def _form(self, mask_BLL: Tensor) -> Tensor:
+        """Eager attention adds its mask: True would count as 1 there, and hide nothing."""
+        mask = mask_BLL[:, None]
+        if self.network.config._attn_implementation != "eager":
+            return mask
+        number = self.network.dtype if self.network.dtype.is_floating_point else torch.float32
+        return torch.zeros(mask.shape, dtype=number, device=mask.device).masked_fill_(~mask, torch.finfo(number).min)
 
 
-def _is_masked_lm(network: Any) -> bool:
+def is_masked_lm(network: Any) -> bool:
+    """Whether the architecture was made to fill in masks, so that nothing of it is causal."""
     return type(network).__name__.endswith("ForMaskedLM")
 
 
-def _head_of(network: Any) -> Any:
-    """The module from hidden states to logits: the one beside the body."""
-    beside = [module for name, module in network.named_children() if name != network.base_model_prefix]
-    if len(beside) != 1:
-        raise TypeError(f"{type(network).__name__} has {len(beside)} modules beside its body, expected its head alone")
-    return beside[0]
+def _first_position(network: Any) -> int:
+    """RoBERTa and its kin count positions from behind the padding token's."""
+    embeddings = network.base_model._modules.get("embeddings")
+    table = None if embeddings is None else embeddings._modules.get("position_embeddings")
+    padding = table.padding_idx if isinstance(table, nn.Embedding) else None
+    return 0 if padding is None else int(padding) + 1

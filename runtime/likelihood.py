@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .denoiser import Denoiser
 from .noise import Stream
 from .rows import Rows, pad_rows
+from .seen import everyone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +78,9 @@ def elbo(
 def _losses(denoiser: Denoiser, rows: Rows, stream: Stream) -> list[float]:
     rows = rows.to(next(denoiser.parameters()).device)
     masked_BL, weight_B = _masks(rows, stream)
-    logits_RV = denoiser(rows.tokens_BL.masked_fill(masked_BL, denoiser.mask_token), rows.valid_BL, masked_BL)
-    entropy_R = F.cross_entropy(logits_RV, rows.tokens_BL[masked_BL], reduction="none").double()
+    hidden_BLD = denoiser.hidden(rows.tokens_BL.masked_fill(masked_BL, denoiser.mask_token), everyone(rows.valid_BL))
+    target_R = rows.tokens_BL[masked_BL]
+    entropy_R = denoiser.cross_entropy(hidden_BLD[masked_BL], target_R, torch.ones_like(target_R, dtype=torch.float32)).nll_R.double()
     row_R = masked_BL.nonzero()[:, 0]
     sum_B = torch.zeros(len(rows.sample_B), dtype=torch.float64, device=row_R.device).index_add_(0, row_R, entropy_R)
     found: list[float] = (sum_B * weight_B).tolist()

@@ -24,6 +24,8 @@ class Rows:
     """int64: place within the global batch, 0 to `batch` - 1."""
     batch: int
     """Rows of the global batch."""
+    document_BL: Tensor | None = None
+    """int64: which of the texts that were joined a token belongs to; None: a row is one text."""
 
     def to(self, device: torch.device) -> "Rows":
         """The same rows on another device."""
@@ -35,6 +37,7 @@ class Rows:
             visit_B=self.visit_B.to(device),
             slot_B=self.slot_B.to(device),
             batch=self.batch,
+            document_BL=None if self.document_BL is None else self.document_BL.to(device),
         )
 
 

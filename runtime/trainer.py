@@ -73,7 +73,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         assert num_items_in_batch is not None and not return_outputs
         rows = rows_of(inputs)
         with self._dropout(inputs):
-            loss = self.objective.loss(model, rows, self.objective.draw(self.noise, rows))
+            loss = model(self.objective.loss, rows, self.objective.draw(self.noise, rows))
         share: Tensor = loss.numerator / num_items_in_batch.to(loss.numerator.dtype).clamp(min=1)
         self.step_loss = self.step_loss + share.detach().double().cpu()
         processes: int = self.accelerator.num_processes

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dllm_run.specs.field import fields_of
-from dllm_run.specs.vocabulary.families import Scratch
+from dllm_run.specs.vocabulary.families import Family
 from dllm_run.specs.vocabulary.generators import Generator
 from dllm_run.specs.vocabulary.launchers import Launch
 from dllm_run.specs.vocabulary.objectives import Objective
@@ -25,7 +25,7 @@ from dllm_run.specs.word import Word, family_name, is_family, members
 ROOT = Path(__file__).parents[1]
 SPEC = ROOT / "tests" / "data" / "specs" / "sudoku.yaml"
 FAMILIES: list[type[Word]] = [
-    Scratch, Generator, Launch, Objective, Sampler, Schedule, Stage, BuiltInTask, Tokenizer, Weighting,
+    Family, Generator, Launch, Objective, Sampler, Schedule, Stage, BuiltInTask, Tokenizer, Weighting,
 ]  # fmt: skip
 LAYERS = ("specs", "compiler", "launchers", "runtime", "src/dllm_run/cli")
 

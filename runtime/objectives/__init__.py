@@ -1,7 +1,7 @@
 """Objectives as pure functions of (denoiser, rows, draws). Every module has `build(word) -> Objective`."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -20,8 +20,7 @@ class Draws:
     """float32 in (0, 1): a maskable position is masked where this is below the mask rate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(NamedTuple):
     """What the trainer sums over all micro batches and processes before it divides."""
 
     numerator: Tensor
@@ -31,13 +30,13 @@ class Loss:
 
 
 class Objective(Protocol):
-    """A training objective."""
+    """A training objective; what it draws is its own business, as long as `loss` takes it."""
 
-    def draw(self, stream: Stream, rows: Rows) -> Draws:
+    def draw(self, stream: Stream, rows: Rows) -> Any:
         """The random numbers of a batch, each a function of sample, visit and position alone."""
 
     def denominator(self, rows: Rows) -> Tensor:
         """This batch's share of what the summed loss is divided by; float64 scalar."""
 
-    def loss(self, denoiser: Denoiser, rows: Rows, draws: Draws) -> Loss:
+    def loss(self, denoiser: Denoiser, rows: Rows, draws: Any) -> Loss:
         """Loss of a batch."""

@@ -4,7 +4,6 @@ MDLM (arXiv 2406.07524, eq. 10), LLaDA (arXiv 2502.09992, eq. 3 and algorithm 1)
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dllm_run.specs.vocabulary.objectives.mdlm import Mdlm
@@ -14,6 +13,7 @@ from ..denoiser import Denoiser
 from ..noise import Stream
 from ..rows import Rows
 from ..schedules import Schedule
+from ..seen import everyone
 from ..weightings import Weighting
 from . import Draws, Loss, Objective
 
@@ -46,14 +46,14 @@ class MdlmObjective:
     def loss(self, denoiser: Denoiser, rows: Rows, draws: Draws) -> Loss:
         """Sum of w(t) times cross-entropy over the masked positions; only these reach the head."""
         masked_BL = masked_positions(self.schedule, rows, draws)
-        weight_B = self.weighting(self.schedule, draws.time_B)
+        weight_BL = self.weighting(self.schedule, draws.time_B, masked_BL, rows.valid_BL)
         if self.normalise == "sequence":
-            weight_B = weight_B / rows.maskable_BL.sum(-1).clamp(min=1)
+            weight_BL = weight_BL / rows.maskable_BL.sum(-1, keepdim=True).clamp(min=1)
         noisy_BL = rows.tokens_BL.masked_fill(masked_BL, denoiser.mask_token)
-        logits_RV = denoiser(noisy_BL, rows.valid_BL, masked_BL)
-        entropy_R = F.cross_entropy(logits_RV, rows.tokens_BL[masked_BL], reduction="none")
-        weight_R = weight_B[:, None].expand_as(masked_BL)[masked_BL]
-        return Loss((weight_R * entropy_R).sum(), self.denominator(rows))
+        hidden_BLD = denoiser.hidden(noisy_BL, everyone(rows.valid_BL, rows.document_BL))
+        weight_R = weight_BL.expand_as(masked_BL)[masked_BL]
+        found = denoiser.cross_entropy(hidden_BLD[masked_BL], rows.tokens_BL[masked_BL], weight_R)
+        return Loss(found.total, self.denominator(rows))
 
 
 def masked_positions(schedule: Schedule, rows: Rows, draws: Draws) -> Tensor:

@@ -8,7 +8,7 @@ from ..schedules import Schedule
 
 
 class Weighting(Protocol):
-    """A weight for every time under a schedule."""
+    """A weight for every masked token. B rows, L positions."""
 
-    def __call__(self, schedule: Schedule, t: Tensor) -> Tensor:
-        """w(t) >= 0, same shape as t in (0, 1]."""
+    def __call__(self, schedule: Schedule, time_B: Tensor, masked_BL: Tensor, valid_BL: Tensor) -> Tensor:
+        """Weights >= 0, [B, 1] or [B, L], at times in (0, 1]; only those of masked positions are read."""

@@ -8,11 +8,16 @@ from ..schedules import Schedule
 from . import Weighting
 
 
-def elbo_weight(schedule: Schedule, t: Tensor) -> Tensor:
-    """-alpha'(t) / (1 - alpha(t)); 1/t for the linear schedule."""
-    return -schedule.derivative(t) / (1 - schedule.alpha(t))
+def elbo_weight(schedule: Schedule, time: Tensor) -> Tensor:
+    """-alpha'(t) / (1 - alpha(t)), same shape as t; 1/t for the linear schedule."""
+    return -schedule.derivative(time) / (1 - schedule.alpha(time))
+
+
+def by_schedule(schedule: Schedule, time_B: Tensor, masked_BL: Tensor, valid_BL: Tensor) -> Tensor:
+    """[B, 1]: the same for all tokens of a row."""
+    return elbo_weight(schedule, time_B)[:, None]
 
 
 def build(word: ScheduleWeighting) -> Weighting:
     """The weighting of the word."""
-    return elbo_weight
+    return by_schedule

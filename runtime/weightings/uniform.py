@@ -9,9 +9,9 @@ from ..schedules import Schedule
 from . import Weighting
 
 
-def uniform_weight(schedule: Schedule, t: Tensor) -> Tensor:
-    """1 at every time."""
-    return torch.ones_like(t)
+def uniform_weight(schedule: Schedule, time_B: Tensor, masked_BL: Tensor, valid_BL: Tensor) -> Tensor:
+    """[B, 1]: 1 at every time."""
+    return torch.ones_like(time_B)[:, None]
 
 
 def build(word: UniformWeighting) -> Weighting:

@@ -10,7 +10,7 @@ from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem, nearest_divisors
 from dllm_run.specs.reference import Reference
 
-from .families import Scratch
+from .families import Family
 from .tokenizers import Tokenizer
 
 
@@ -54,7 +54,7 @@ class Model(Compatible):
         output="model",
         locates="model",
     )
-    scratch: Scratch | None = leaf("A fresh architecture with random weights.", default=None)
+    scratch: Family | None = leaf("A fresh architecture with random weights.", default=None)
     tokenizer: Tokenizer | Reference | None = leaf(
         "Tokenizer; null: the one beside the weights.", default=None, example="bytes", output="tokenizer"
     )
@@ -97,7 +97,7 @@ class Model(Compatible):
 
 
 @functools.lru_cache(maxsize=256)
-def _completed(model: Model, scratch: Scratch) -> Model:
+def _completed(model: Model, scratch: Family) -> Model:
     # One object for equal ones: the stages of a sweep share it.
     heads = scratch.heads or max(1, scratch.width // 64)
     mlp = scratch.mlp or max(32, scratch.width * 8 // 3 // 32 * 32)

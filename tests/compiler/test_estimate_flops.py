@@ -16,6 +16,7 @@ from dllm_run.compiler.estimate.flops import (
     training_flops,
 )  # fmt: skip
 from dllm_run.runtime.denoiser import Denoiser
+from dllm_run.runtime.seen import everyone
 from dllm_run.specs.geometry import Geometry
 from dllm_run.specs.published import PUBLISHED
 
@@ -43,7 +44,7 @@ def counted(name: str, *, backward: bool, checkpointing: bool = False) -> tuple[
     tokens = torch.ones(ROWS, LENGTH, dtype=torch.long)
     chosen = torch.arange(LENGTH).expand(ROWS, LENGTH) % 2 == 0
     with FlopCounterMode(display=False) as counter:
-        logits = Denoiser(network, mask_token=0)(tokens, torch.ones_like(chosen), chosen)
+        logits = Denoiser(network, mask_token=0).logits(tokens, everyone(torch.ones_like(chosen)), chosen)
         if backward:
             torch.nn.functional.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long)).backward()
     return geometry, counter.get_total_flops()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,10 @@ from dllm_run.compiler.compile import Source, compile_spec
 from dllm_run.compiler.lock import Lock
 from dllm_run.runtime.build import build, module_of
 from dllm_run.runtime.context import Context
+from dllm_run.runtime.cross_entropy import CrossEntropy
 from dllm_run.runtime.denoiser import Denoiser
 from dllm_run.runtime.rows import Rows, pad_rows
+from dllm_run.runtime.seen import Seen
 from dllm_run.specs.canonical import pretty
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Runs, write_atomic
@@ -35,27 +38,42 @@ class StubDenoiser(nn.Module):
         self.head_rows = 0
         self.asked: list[tuple[tuple[int, ...], int]] = []
         self.batches: list[int] = []
+        self._questions: list[tuple[tuple[int, ...], int] | None] = []
         self._known: dict[tuple[tuple[int, ...], int], Tensor] = {}
 
-    def forward(self, tokens_BL: Tensor, valid_BL: Tensor, chosen_BL: Tensor) -> Tensor:
+    def forward(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(self, *arguments)
+
+    def hidden(self, tokens_BL: Tensor, seen: Seen) -> Tensor:
+        """What is asked of each position stands for its hidden state: an index into the questions, [B, L, 1]."""
         self.body_passes += 1
         self.batches.append(len(tokens_BL))
+        first = len(self._questions)
+        for row, valid in zip(tokens_BL.tolist(), seen.valid_BL.tolist(), strict=True):
+            known, start = tuple(token for token, good in zip(row, valid, strict=True) if good), valid.index(True)
+            self._questions += [(known, column - start) if good else None for column, good in enumerate(valid)]
+        return torch.arange(first, len(self._questions)).view(*tokens_BL.shape, 1)
+
+    def head(self, hidden_RD: Tensor) -> Tensor:
         found = []
-        for row, valid, chosen in zip(tokens_BL.tolist(), valid_BL.tolist(), chosen_BL.tolist(), strict=True):
-            seen = tuple(token for token, good in zip(row, valid, strict=True) if good)
-            start = valid.index(True)
-            for column, wanted in enumerate(chosen):
-                if wanted:
-                    assert valid[column], "padding reached the head"
-                    key = (seen, column - start)
-                    self.asked.append(key)
-                    if key not in self._known:
-                        self._known[key] = torch.tensor(self.logits_of(*key), dtype=self.dtype)
-                    found.append(self._known[key])
+        for index in hidden_RD[:, 0].tolist():
+            key = self._questions[index]
+            assert key is not None, "padding reached the head"
+            self.asked.append(key)
+            if key not in self._known:
+                self._known[key] = torch.tensor(self.logits_of(*key), dtype=self.dtype)
+            found.append(self._known[key])
         self.head_rows += len(found)
         if not found:
             return torch.zeros(0, self.mask_token + 1, dtype=self.dtype)
         return torch.stack(found) + 0 * self.anchor
+
+    def logits(self, tokens_BL: Tensor, seen: Seen, chosen_BL: Tensor) -> Tensor:
+        return self.head(self.hidden(tokens_BL, seen)[chosen_BL])
+
+    def cross_entropy(self, hidden_RD: Tensor, target_R: Tensor, weight_R: Tensor) -> CrossEntropy:
+        nll_R = torch.nn.functional.cross_entropy(self.head(hidden_RD), target_R, reduction="none")
+        return CrossEntropy((weight_R * nll_R).sum(), nll_R.detach())
 
 
 def rows(

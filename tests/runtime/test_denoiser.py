@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import AlbertConfig, AlbertForMaskedLM, BertConfig, BertForMaskedLM
 
 from dllm_run.runtime.denoiser import Denoiser
+from dllm_run.runtime.seen import everyone
 
 V, L = 23, 9
 
@@ -25,13 +26,13 @@ def everything(tokens_BL: Tensor) -> Tensor:
 
 def logits_of(denoiser: Denoiser, tokens_BL: Tensor) -> Tensor:
     with torch.no_grad():
-        found: Tensor = denoiser(tokens_BL, everything(tokens_BL), everything(tokens_BL))
+        found: Tensor = denoiser.logits(tokens_BL, everyone(everything(tokens_BL)), everything(tokens_BL))
     return found.view(*tokens_BL.shape, -1)
 
 
 def hidden_of(denoiser: Denoiser, tokens_BL: Tensor, valid_BL: Tensor) -> Tensor:
     with torch.no_grad():
-        return denoiser.body(tokens_BL, valid_BL)
+        return denoiser.body(tokens_BL, everyone(valid_BL))
 
 
 def plain_llama(network: Any, tokens_BL: Tensor) -> Tensor:
@@ -103,7 +104,7 @@ def test_padding_on_either_side_changes_no_logit(llama: Denoiser, left: int, rig
         valid[0, :left] = False
         valid[0, left + L :] = False
         with torch.no_grad():
-            found = llama(batch, valid, valid)
+            found = llama.logits(batch, everyone(valid), valid)
         torch.testing.assert_close(found[:L], expected, rtol=1e-5, atol=1e-5)
     llama.network.set_attn_implementation("sdpa")
 
@@ -142,7 +143,7 @@ def test_chosen_positions_come_in_row_major_order_and_only_they_are_scored(llama
     chosen[0, [1, 7]] = chosen[1, [0, 4, 8]] = True
     llama.head_rows = llama.body_passes = 0
     with torch.no_grad():
-        found = llama(tokens(), everything(tokens()), chosen)
+        found = llama.logits(tokens(), everyone(everything(tokens())), chosen)
     assert llama.head_rows == 5 and llama.body_passes == 1
     torch.testing.assert_close(found, logits_of(llama, tokens())[chosen], rtol=1e-6, atol=1e-6)
 
@@ -166,7 +167,7 @@ def test_with_a_logit_shift_padding_on_the_left_changes_no_logit() -> None:
     batch = torch.cat([torch.full((1, 3), 7), bare], dim=1)
     valid = torch.tensor([[False] * 3 + [True] * L])
     with torch.no_grad():
-        torch.testing.assert_close(shifted(batch, valid, valid), logits_of(shifted, bare)[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(shifted.logits(batch, everyone(valid), valid), logits_of(shifted, bare)[0], rtol=1e-5, atol=1e-5)
 
 
 def masked_lm(kind: str) -> Any:
@@ -209,14 +210,5 @@ class TestMaskedLanguageModels:
         valid = torch.ones_like(batch, dtype=torch.bool)
         valid[0, :4] = False
         with torch.no_grad():
-            found = denoiser(batch, valid, valid)
+            found = denoiser.logits(batch, everyone(valid), valid)
         torch.testing.assert_close(found[:L], logits_of(denoiser, bare)[0], rtol=1e-5, atol=1e-5)
-
-
-def test_a_network_with_two_heads_is_refused() -> None:
-    from transformers import BertForPreTraining
-
-    network = BertForPreTraining(BertConfig(vocab_size=V, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32))
-    network.extra = torch.nn.Linear(2, 2)
-    with pytest.raises(TypeError, match="modules beside its body, expected its head alone"):
-        Denoiser(network, mask_token=V - 1).head(torch.zeros(1, 32))

@@ -2,15 +2,17 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from runtime_toys import StubDenoiser, rows, subset_weight, tiny_llama
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dllm_run.runtime.build import build
-from dllm_run.runtime.denoiser import Denoiser, _head_of
+from dllm_run.runtime.denoiser import Denoiser
 from dllm_run.runtime.noise import Stream
 from dllm_run.runtime.objectives import Draws, Loss
 from dllm_run.runtime.objectives.mdlm import MdlmObjective, masked_positions
@@ -106,15 +108,28 @@ def test_given_and_padded_positions_are_never_masked_and_never_counted() -> None
     assert objective(normalise="token").denominator(batch).dtype == torch.float64
 
 
+class Shapes(TorchDispatchMode):
+    """Notes the shape of every tensor that comes to be."""
+
+    def __init__(self, found: set[tuple[int, ...]]) -> None:
+        super().__init__()
+        self.found = found
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.found.update(tuple(item.shape) for item in (out if isinstance(out, tuple) else (out,)) if isinstance(item, Tensor))
+        return out
+
+
 def test_only_masked_positions_reach_the_head_and_nothing_has_the_shape_of_all_logits() -> None:
     denoiser = tiny_llama(vocabulary=11)
-    shapes: list[tuple[int, ...]] = []
-    _head_of(denoiser.network).register_forward_hook(lambda _, given, out: shapes.extend([tuple(given[0].shape), tuple(out.shape)]))
+    shapes: set[tuple[int, ...]] = set()
     batch = rows([[1, 2, 3, 4, 5, 6], [2, 3, 4, 5, 6, 7]])
     given = Draws(torch.full((2,), 0.5), torch.tensor([[0.1, 0.9, 0.1, 0.9, 0.9, 0.9], [0.9, 0.9, 0.9, 0.9, 0.9, 0.1]]))
-    objective().loss(denoiser, batch, given).numerator.backward()
+    with Shapes(shapes):
+        objective().loss(denoiser, batch, given).numerator.backward()
     assert denoiser.head_rows == 3 and denoiser.body_passes == 1
-    assert shapes == [(3, 32), (3, 11)]
+    assert {shape for shape in shapes if shape[-1:] == (11,)} <= {(3, 11), (11,), (32, 11), (2, 11), (1, 2, 11)}
 
 
 def test_the_denoiser_sees_the_mask_exactly_where_tokens_are_masked() -> None:
@@ -281,19 +296,11 @@ def test_a_rows_time_is_none_of_its_mask_uniforms() -> None:
 # --- Micro batches ----------------------------------------------------------------------------------------------------------
 
 
-class Float64(Denoiser):
-    """The denoiser without its return to float32, to compare sums to the last digits."""
-
-    def head(self, hidden_RD: Tensor) -> Tensor:
-        logits_RV: Tensor = _head_of(self.network)(hidden_RD)
-        return logits_RV.index_fill(-1, torch.tensor([self.mask_token]), NEVER)
-
-
 @pytest.mark.parametrize("normalise", ["token", "sequence", "batch"])
 @pytest.mark.parametrize("micro", [1, 2, 4])
 def test_micro_batches_add_up_to_the_loss_and_gradient_of_the_whole_batch(normalise: str, micro: int) -> None:
     found, stream = objective(normalise=normalise, time_sampling="stratified"), Stream(1, "noise")
-    denoiser = Float64(tiny_llama(vocabulary=12).network.double(), mask_token=11)
+    denoiser = Denoiser(tiny_llama(vocabulary=12).network.double(), mask_token=11)
     whole = rows([[1, 2, 3, 4, 5, 6], [7, 8], [3, 1, 2, 9], [4, 4, 4, 4, 4]], prompts=[2, 0, 1, 0], samples=[9, 4, 30, 2])
 
     def gradients(parts: list[Rows]) -> tuple[float, Tensor]:

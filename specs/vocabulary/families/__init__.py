@@ -1,4 +1,4 @@
-"""Families of architectures that a model can be made of from scratch: stock classes of transformers."""
+"""Families of models: what is true of every checkpoint of one, and the geometry that one is made with from scratch."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,11 +9,23 @@ from dllm_run.specs.word import Word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scratch(Word):
-    """Base of the families: the geometry that all transformers share."""
+class Family(Word):
+    """Base of the families: the geometry that all transformers share. An architecture that is in no family is read as its config says."""
 
     tag: ClassVar[str] = "family"
     shorthand: ClassVar[str] = "family"
+    model_types: ClassVar[tuple[str, ...]] = ()
+    """`model_type` in the config.json of its checkpoints."""
+    logit_shift: ClassVar[int] = 0
+    """1 where published weights predict the next token."""
+    mask_token: ClassVar[str | None] = None
+    """Text of the mask token in published tokenizers; None: the tokenizer's own, or one is added."""
+    end_of_turn: ClassVar[str | None] = None
+    """Text that ends a message of a chat; None: the end of text does."""
+    chat_template: ClassVar[str | None] = None
+    """Jinja template of a chat; None: the tokenizer's own."""
+    padding_side: ClassVar[str] = "right"
+    """The side that its published code pads on; here positions count what is no padding, and either side gives the same."""
 
     layers: int = leaf("Transformer layers.", minimum=1)
     width: int = leaf("Hidden size.", unit="dimensions", minimum=8)

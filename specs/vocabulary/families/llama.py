@@ -6,14 +6,15 @@ from typing import ClassVar
 from dllm_run.specs.field import leaf
 from dllm_run.specs.geometry import Geometry
 
-from . import Scratch
+from . import Family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Llama(Scratch):
+class Llama(Family):
     """The Llama architecture, read bidirectionally."""
 
     word: ClassVar[str] = "llama"
+    model_types: ClassVar[tuple[str, ...]] = ("llama",)
 
     rope_theta: float = leaf("Base of the rotary frequencies.", default=10000.0, above=0)
 
