@@ -99,6 +99,4 @@ class Model(Compatible):
 @functools.lru_cache(maxsize=256)
 def _completed(model: Model, scratch: Family) -> Model:
     # One object for equal ones: the stages of a sweep share it.
-    heads = scratch.heads or max(1, scratch.width // 64)
-    mlp = scratch.mlp or max(32, scratch.width * 8 // 3 // 32 * 32)
-    return replace(model, scratch=replace(scratch, heads=heads, mlp=mlp))
+    return replace(model, scratch=scratch.completed())
