@@ -1,4 +1,4 @@
-"""Language models written out in plain torch from their papers, for one text of L tokens without padding: a reference for the stock classes.
+"""Language models in plain torch from their papers, for one text of L tokens without padding: a reference for the stock classes.
 
 `W` finds a weight by its name; `seen_LL` says which query sees which key (None: every one). L positions, D width, N heads, V vocabulary.
 """

@@ -172,9 +172,8 @@ def test_a_tied_llada_has_no_output_matrix_and_a_grouped_one_fewer_keys(tmp_path
 
 def test_a_llada_with_biases_on_its_queries_is_a_qwen_2(tmp_path: Path) -> None:
     weights = drawn(llama_shapes(D, bias=True))
-    theirs = {
-        llada_name(name.replace(".bias", ".weight")).removesuffix("weight") + name.rpartition(".")[2]: value for name, value in weights.items()
-    }
+    names = {name: name.removesuffix("bias").removesuffix("weight") for name in weights}
+    theirs = {llada_name(stem + "weight").removesuffix("weight") + name.removeprefix(stem): weights[name] for name, stem in names.items()}
     folder = write(tmp_path / "biased", {**LLADA, "include_qkv_bias": True}, theirs)
     kind = plain.Kind(heads=N, kv_heads=N, eps=0.03, theta=700.0, tied=False, bias=True)
     close(logits_of(loaded(folder)), plain.llama(weights.__getitem__, kind, LAYERS, TOKENS))
@@ -208,7 +207,10 @@ def edited(folder: Path, change: Callable[[dict[str, Tensor]], Any]) -> Path:
 NORM = f"{BLOCK}1.attn_norm.weight"
 WRONG: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
     "missing": (lambda weights: weights.pop(NORM), rf"missing: {NORM}$"),
-    "extra": (lambda weights: weights.update({f"{BLOCK}2.attn_norm.weight": torch.ones(D)}), "not known: .*layers.2.*norm|not known: .*2.attn_norm"),
+    "extra": (
+        lambda weights: weights.update({f"{BLOCK}2.attn_norm.weight": torch.ones(D)}),
+        rf"not known: {BLOCK}2.attn_norm.weight$",
+    ),
     "shape": (lambda weights: weights.update({NORM: torch.ones(D + 1)}), rf"{NORM} is {D + 1} and should be {D}"),
     "two renamed": (
         lambda weights: weights.update({"a": weights.pop(f"{BLOCK}0.q_proj.weight"), "b": weights.pop(f"{BLOCK}0.k_proj.weight")}),
@@ -243,7 +245,8 @@ def test_a_file_that_is_no_weights_is_refused(llada: Path) -> None:
 def stock(folder: Path, name: str, **sizes: Any) -> tuple[Path, Any]:
     """A folder as transformers writes it, and the network that it holds."""
     common = {"vocab_size": V, "hidden_size": D, "num_hidden_layers": LAYERS, "num_attention_heads": N, "intermediate_size": MLP}
-    config = getattr(transformers, f"{name}Config")(**{**common, "max_position_embeddings": 64, "pad_token_id": None, **sizes})
+    common |= {"num_key_value_heads": N, "max_position_embeddings": 64, "pad_token_id": None}
+    config = getattr(transformers, f"{name}Config")(**{**common, **sizes})
     masked = name in ("Bert", "Roberta", "ModernBert", "Albert")
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -261,11 +264,11 @@ def sees_the_end(network: Any) -> bool:
 
 
 WINDOWS: dict[str, tuple[str, dict[str, Any], str]] = {
-    "mistral": ("Mistral", {"sliding_window": 3}, "sdpa"),
+    "mistral": ("Mistral", {"sliding_window": 3, "num_key_value_heads": 2}, "sdpa"),
     "gemma2": ("Gemma2", {"sliding_window": 3, "head_dim": 8, "num_key_value_heads": 2}, "eager"),
     "gemma3": ("Gemma3", {"sliding_window": 3, "head_dim": 8, "num_key_value_heads": 2}, "sdpa"),
     "qwen2": ("Qwen2", {"sliding_window": 3, "use_sliding_window": True, "max_window_layers": 0}, "sdpa"),
-    "mixtral, in no table": ("Mixtral", {"sliding_window": 3, "num_local_experts": 2}, "sdpa"),
+    "mixtral, in no table": ("Mixtral", {"sliding_window": 3, "num_local_experts": 2, "num_key_value_heads": 2}, "sdpa"),
 }
 
 
@@ -322,7 +325,7 @@ def test_an_encoder_is_read_as_the_masked_model_it_is(name: str, tmp_path: Path)
 def test_an_encoder_without_its_head_is_refused(tmp_path: Path) -> None:
     folder, network = stock(tmp_path, "Bert")
     network.bert.save_pretrained(str(folder))
-    with pytest.raises(Failure, match=r"missing: cls\.predictions\.bias, cls\.predictions\.transform"):
+    with pytest.raises(Failure, match=r"missing: cls\.predictions\.bias, .*cls\.predictions\.transform"):
         loaded(folder)
 
 
@@ -335,8 +338,8 @@ def test_a_model_in_no_table_is_read_as_its_config_says(tmp_path: Path) -> None:
 def test_a_model_that_only_looks_back_is_refused(tmp_path: Path) -> None:
     network = transformers.MambaForCausalLM(transformers.MambaConfig(vocab_size=V, hidden_size=D, num_hidden_layers=1, state_size=4))
     network.save_pretrained(str(tmp_path))
-    with pytest.raises(Failure, match="looks back|cannot be told"):
-        loaded(tmp_path)
+    with pytest.raises(Failure, match=r"looks back|cannot be told"):
+        loaded(tmp_path, "eager")
 
 
 def test_a_kernel_that_an_architecture_does_not_have_is_told_with_its_cure(tmp_path: Path) -> None:
@@ -349,7 +352,9 @@ def test_dropout_is_the_specs_whatever_a_checkpoint_calls_it(tmp_path: Path) -> 
     for name, sizes in (("GPT2", {"n_inner": MLP, "resid_pdrop": 0.5}), ("Bert", {"hidden_dropout_prob": 0.5})):
         folder, _ = stock(tmp_path / name, name, **sizes) if name == "Bert" else (tmp_path / name, None)
         if name == "GPT2":
-            config = transformers.GPT2Config(vocab_size=V, n_embd=D, n_head=N, n_layer=1, n_positions=64, bos_token_id=None, eos_token_id=None)
+            config = transformers.GPT2Config(
+                vocab_size=V, n_embd=D, n_head=N, n_layer=1, n_positions=64, bos_token_id=None, eos_token_id=None
+            )
             transformers.GPT2LMHeadModel(config).save_pretrained(str(folder))
         for rate in (0.0, 0.25):
             rates = {module.p for module in loaded(folder, dropout=rate).modules() if isinstance(module, torch.nn.Dropout)}
@@ -385,7 +390,8 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: py
 def test_the_row_of_the_padding_token_learns_since_it_may_end_texts_too(tmp_path: Path) -> None:
     folder, _ = stock(tmp_path, "Llama", pad_token_id=3)
     network = loaded(folder)
-    logits = Denoiser(network, mask_token=V - 1).logits(torch.tensor([[3, 4]]), everyone(torch.ones(1, 2, dtype=torch.bool)), torch.ones(1, 2) > 0)
+    both = torch.ones(1, 2, dtype=torch.bool)
+    logits = Denoiser(network, mask_token=V - 1).logits(torch.tensor([[3, 4]]), everyone(both), both)
     logits[:, : V - 1].sum().backward()
     assert float(network.get_input_embeddings().weight.grad[3].abs().max()) > 0
 
@@ -400,7 +406,7 @@ def test_a_folder_of_checkpoints_is_refused_with_the_newest(tmp_path: Path) -> N
 def test_code_that_comes_with_weights_is_never_run(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": {"AutoConfig": "bomb.Config"}}))
     (tmp_path / "bomb.py").write_text("raise SystemExit('it ran')\n")
-    with pytest.raises(Failure, match="model of type own, .*never run"):
+    with pytest.raises(Failure, match=r"model of type own, .*never run"):
         loaded(tmp_path)
 
 

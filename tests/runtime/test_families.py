@@ -69,7 +69,12 @@ def reference(word: Any, network: Any, tokens_L: Tensor, seen_LL: Tensor | None)
     state = network.state_dict()
     if word.word in KINDS:
         kind = plain.Kind(
-            heads=word.heads, kv_heads=word.kv_heads, eps=word.norm_epsilon, theta=word.rope_theta, tied=word.tie_embeddings, **KINDS[word.word]
+            heads=word.heads,
+            kv_heads=word.kv_heads,
+            eps=word.norm_epsilon,
+            theta=word.rope_theta,
+            tied=word.tie_embeddings,
+            **KINDS[word.word],
         )
         return plain.llama(state.__getitem__, kind, word.layers, tokens_L, seen_LL)
     if word.word == "modernbert":

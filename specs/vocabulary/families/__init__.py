@@ -82,7 +82,7 @@ class Family(Word):
 class Rotary(Family):
     """Base of the families of Llama's kind: RMSNorm, rotary positions, a gated feed-forward layer."""
 
-    kv_heads: int | None = leaf("Heads of keys and values, each shared by as many of queries; null: as many as heads.", default=None, minimum=1)
+    kv_heads: int | None = leaf("Heads of keys and values; null: as many as of queries.", default=None, minimum=1)
     rope_theta: float = leaf("Base of the rotary frequencies.", default=10000.0, above=0)
     norm_epsilon: float = leaf("Added to the mean square before its root is taken.", default=1e-6, above=0)
 
