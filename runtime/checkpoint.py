@@ -56,7 +56,8 @@ def from_folder(source: Path, compute: Compute, dropout: float) -> Any:
     set_dropout(found.config, dropout)
     auto = AutoModelForMaskedLM if found.masked else AutoModelForCausalLM
     is_gguf = source.suffix == ".gguf"
-    folder, more = (source.parent, {"gguf_file": source.name}) if is_gguf else (source, {})
+    folder = source.parent if is_gguf else source
+    more: dict[str, Any] = {"gguf_file": source.name} if is_gguf else {}
     if found.form is not None and found.form.names:
         more["key_mapping"] = found.form.to_stock()
     try:
@@ -157,6 +158,7 @@ def _learns_all_rows(network: Any) -> Any:
 
 def _unquantised(network: Any) -> Any:
     """What was read from a GGUF file, as if it had always been plain: transformers would not save it otherwise."""
+    vars(network.config).pop("quantization_config", None)
     plain = type(network)(network.config)
     plain.load_state_dict(network.state_dict(), assign=True)
     plain.tie_weights()

@@ -86,8 +86,6 @@ def _gguf(file: Path) -> Architecture:
         config = AutoConfig.from_pretrained(str(file.parent), gguf_file=file.name, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise Failure(f"{file.name} is no GGUF file that transformers can read: {_line(error)}") from None
-    # It names a quantisation that is undone on reading.
-    vars(config).pop("quantization_config", None)
     return _read_both_ways(file, config, family_for(config.model_type), None, edits=False)
 
 

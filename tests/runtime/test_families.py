@@ -1,4 +1,4 @@
-"""Families: stock architectures give the numbers of the models they stand for, whoever sees whom, and foreign folders come back as they were."""
+"""Families: stock architectures give the numbers of the models that they stand for, whoever sees whom."""
 
 from collections.abc import Callable
 from typing import Any
@@ -68,14 +68,8 @@ def reference(word: Any, network: Any, tokens_L: Tensor, seen_LL: Tensor | None)
     """The same weights in plain torch."""
     state = network.state_dict()
     if word.word in KINDS:
-        kind = plain.Kind(
-            heads=word.heads,
-            kv_heads=word.kv_heads,
-            eps=word.norm_epsilon,
-            theta=word.rope_theta,
-            tied=word.tie_embeddings,
-            **KINDS[word.word],
-        )
+        sizes = {"heads": word.heads, "kv_heads": word.kv_heads, "eps": word.norm_epsilon, "theta": word.rope_theta}
+        kind = plain.Kind(**sizes, tied=word.tie_embeddings, **KINDS[word.word])
         return plain.llama(state.__getitem__, kind, word.layers, tokens_L, seen_LL)
     if word.word == "modernbert":
         return plain.modernbert(state.__getitem__, network.config, word.window, word.global_every, tokens_L, seen_LL)
