@@ -121,6 +121,13 @@ def restore(network: Any, folder: Path) -> None:
         raise Failure(f"checkpoint {folder} does not fit: {_listed('missing', missing)}, {_listed('not known', unexpected)}")
 
 
+def shift_of(network: Any) -> int:
+    """The logit shift that the family of its weights was published with."""
+    published = vars(network.config).get("published") or {}
+    family = family_for(published.get("model_type", network.config.model_type))
+    return 0 if family is None else family.logit_shift
+
+
 def edit_heads(folder: Path) -> dict[str, Tensor]:
     """The tensors of the three heads in the checkpoint of an Edit Flow; empty where there are none."""
     found: dict[str, Tensor] = {}
