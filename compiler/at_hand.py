@@ -21,7 +21,7 @@ from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.training import Training
 
 from .check import diagnostic
-from .folders import Folder, look_into, model_problems, tokenizer_problems
+from .folders import Folder, look_into, model_problems, shift_problems, tokenizer_problems
 from .lock import Lock
 from .node import Node
 from .suggest import nearest
@@ -177,10 +177,17 @@ def _folder(locator: str, lock: Lock) -> Folder | None:
 def _model_problems(model: Model, locator: str, lock: Lock) -> Iterator[Problem]:
     folder = _folder(locator, lock)
     if folder is None:
+        if locator.endswith(".gguf"):
+            return
         if kind_of(locator, "model") != "hub" and _once(lock, "files", locator, lambda: located_files(locator, lock.base)):
-            yield Problem(code="E515", message=f"{locator} is a file; a model is a folder with config.json and weights", path=("from",))
+            yield Problem(
+                code="E515",
+                message=f"{locator} is a file; a model is a folder with config.json and weights, or a .gguf file",
+                path=("from",),
+            )
         return
-    yield from _once(lock, "model", locator, lambda: tuple(model_problems(folder)))
+    yield from _once(lock, "model", locator, lambda: tuple(model_problems(folder, locator)))
+    yield from shift_problems(folder, model.logit_shift)
     if model.tokenizer is None:
         yield from (replace(problem, path=("from",)) for problem in tokenizer_problems(folder))
     elif isinstance(model.tokenizer, Tokenizer):

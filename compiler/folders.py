@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dllm_run.specs.problem import Problem
+from dllm_run.specs.vocabulary.families import bare_type, family_for
+
+from .shorten import listed
 
 _TOKENIZER_FILES = frozenset({"tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "vocab.bpe"})
-_NO_MASK_OF_THEIR_OWN = frozenset(
-    {
-        "PreTrainedTokenizerFast", "TokenizersBackend", "GPT2Tokenizer", "GPT2TokenizerFast", "GPTNeoXTokenizerFast", "LlamaTokenizer",
-        "LlamaTokenizerFast", "CodeLlamaTokenizer", "CodeLlamaTokenizerFast", "Qwen2Tokenizer", "Qwen2TokenizerFast", "GemmaTokenizer",
-        "GemmaTokenizerFast",
-    }
-)  # fmt: skip
-"""Classes of transformers that have no mask token unless the folder names one; BERT's and its kin's have."""
 _NO_HEAD = ("Model", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _LARGEST = 1 << 24
 """Bytes of JSON that are read."""
 
@@ -32,6 +28,8 @@ class Folder:
     files: frozenset[str]
     config: dict[str, Any] | None
     """None: there is none that can be read."""
+    checkpoints: tuple[str, ...] = ()
+    """Folders inside that hold a step of training each, the newest last."""
 
     def number(self, *names: str) -> int | None:
         """The first of these entries of the config that is a whole number."""
@@ -51,12 +49,20 @@ def look_into(path: Path) -> Folder | None:
     """The folder; None where it is no folder."""
     if not path.is_dir():
         return None
-    return Folder(path=path, files=frozenset(item.name for item in path.iterdir()), config=_json(path / "config.json"))
+    files = frozenset(item.name for item in path.iterdir())
+    steps = sorted(int(found[1]) for name in files if (found := _CHECKPOINT.fullmatch(name)) and (path / name / "config.json").is_file())
+    checkpoints = tuple(f"checkpoint-{step}" for step in steps)
+    return Folder(path=path, files=files, config=_json(path / "config.json"), checkpoints=checkpoints)
 
 
-def model_problems(folder: Folder) -> Iterator[Problem]:
+def model_problems(folder: Folder, locator: str) -> Iterator[Problem]:
     """What this version could not build or load; paths are those of a model."""
     where = ("from",)
+    if folder.config is None and folder.checkpoints and "config.json" not in folder.files:
+        newest = f"{locator.rstrip('/')}/{folder.checkpoints[-1]}"
+        message = f"{folder.path.name} holds no model, but checkpoints of one: {listed(folder.checkpoints)}"
+        yield Problem(code="E520", message=message, path=where, label="name one of them", fix=(where, newest))
+        return
     if folder.config is None:
         what = "a config.json that is not JSON" if "config.json" in folder.files else "no config.json"
         yield Problem(code="E515", message=f"{folder.path.name} has {what}: it is no folder of a model", path=where)
@@ -66,30 +72,44 @@ def model_problems(folder: Folder) -> Iterator[Problem]:
     architectures = [name for name in folder.config.get("architectures") or () if isinstance(name, str)]
     if not isinstance(kind, str):
         yield Problem(code="E515", message=f"config.json of {folder.path.name} has no model_type", path=where)
-    elif known and kind not in known:
+    elif known and bare_type(kind) not in known and family_for(kind) is None:
         note = ("it brings code of its own, which is never run",) if code else ()
         message = f"the transformers installed here knows no model_type {kind!r}"
         yield Problem(code="W512", severity="warning", message=message, path=where, notes=note)
     elif folder.config.get("is_encoder_decoder") is True:
         yield Problem(code="E516", message=f"a model of type {kind} has an encoder and a decoder: it cannot fill in masks", path=where)
-    elif architectures and not code and all(name.endswith(_NO_HEAD) for name in architectures):
+    elif architectures and kind in known and not code and all(_is_headless(name) for name in architectures):
         message = f"the weights have no language-modelling head: {', '.join(architectures)}"
         yield Problem(code="E516", message=message, path=where, label="a ...ForMaskedLM or a ...ForCausalLM is needed")
     if not any(name.endswith((".safetensors", ".bin")) for name in folder.files):
         yield Problem(code="E516", message=f"{folder.path.name} holds no weights", path=where, label="no *.safetensors and no *.bin in it")
 
 
+def _is_headless(architecture: str) -> bool:
+    return architecture.endswith(_NO_HEAD) and not architecture.endswith("LMHeadModel")
+
+
+def shift_problems(folder: Folder, shift: int | None) -> Iterator[Problem]:
+    """A logit shift that is not that of the family; paths are those of a model."""
+    kind = (folder.config or {}).get("model_type")
+    family = family_for(kind) if isinstance(kind, str) else None
+    if shift is None or family is None or shift == family.logit_shift:
+        return
+    yield Problem(
+        code="W520",
+        severity="warning",
+        message=f"logit_shift is {shift}, and weights of {family.word} were published with {family.logit_shift}",
+        path=("logit_shift",),
+        notes=(f"its config.json says model_type: {kind}",),
+        fix=(("logit_shift",), family.logit_shift),
+    )
+
+
 def tokenizer_problems(folder: Folder) -> Iterator[Problem]:
-    """What is missing for a tokenizer that diffusion can use; paths are left open."""
-    name = folder.path.name
+    """Where there is no tokenizer; paths are left open. One without a mask token is given one."""
     if not folder.files & _TOKENIZER_FILES:
         label = "name one beside it: `tokenizer: bytes`, or ${stages.X}"
-        yield Problem(code="E518", message=f"{name} holds no tokenizer", label=label)
-        return
-    settings = [found for file in ("tokenizer_config.json", "special_tokens_map.json") if (found := _json(folder.path / file))]
-    plain = any(found.get("tokenizer_class") in _NO_MASK_OF_THEIR_OWN for found in settings)
-    if plain and not any(found.get("mask_token") for found in settings):
-        yield Problem(code="E518", message=f"the tokenizer of {name} has no mask token", label="diffusion needs one")
+        yield Problem(code="E518", message=f"{folder.path.name} holds no tokenizer", label=label)
 
 
 def _json(path: Path) -> dict[str, Any] | None:

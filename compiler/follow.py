@@ -6,6 +6,7 @@ from dllm_run.specs.geometry import Geometry
 from dllm_run.specs.published import PUBLISHED
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.families import family_for
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
@@ -16,6 +17,8 @@ from .sizes import Sizes
 
 StageOf = Callable[[str], Stage]
 """The stage that a reference names: by name in a spec, by id in a plan."""
+TypeOf = Callable[[str], str | None]
+"""The model_type of weights from outside, by their locator."""
 
 
 def model_of(reference: Reference, stage_of: StageOf) -> Model | Reference:
@@ -44,6 +47,26 @@ def tokenizer_of(model: Model | Reference, stage_of: StageOf) -> Tokenizer | Ref
         if not isinstance(source, Reference):
             return source
         model = model_of(source, stage_of)
+
+
+def logit_shift_of(model: Model | Reference, stage_of: StageOf, type_of: TypeOf) -> int | None:
+    """Where the logits of a model point: as written on the way to its origin, else by the family of that; None where it is not known."""
+    while True:
+        if isinstance(model, Model):
+            if model.stated_shift is not None:
+                return model.stated_shift
+            if not isinstance(model.from_, Reference):
+                return None if model.from_ is None else shift_of_type(type_of(model.from_))
+            model = model.from_
+        model = model_of(model, stage_of)
+
+
+def shift_of_type(model_type: str | None) -> int | None:
+    """The logit shift of published weights; 0 in no family, None where the type is not known."""
+    if model_type is None:
+        return None
+    family = family_for(model_type)
+    return 0 if family is None else family.logit_shift
 
 
 def data_of(data: Data | Reference, stage_of: StageOf) -> Data:

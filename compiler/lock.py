@@ -2,14 +2,14 @@
 
 import importlib.metadata
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dllm_run.specs.canonical import pretty
 from dllm_run.specs.errors import EnvironmentProblem
-from dllm_run.specs.locator import PACKAGE, kind_of, located_files, sha256_of
+from dllm_run.specs.locator import PACKAGE, kind_of, located_files, root_of, sha256_of
 from dllm_run.specs.plan import InputRecord
 
 SCHEMA = "dllm-run/lock/1"
@@ -64,7 +64,19 @@ def fingerprint(locator: str, what: str, base: Path) -> InputRecord:
                 files[name] = sha256_of(path)
             except OSError as error:
                 raise EnvironmentProblem(f"{locator}: {path.name} cannot be read: {error.strerror}") from None
-    return InputRecord(kind=kind, locator=locator, revision=_version(locator), files=files)
+    kept = files if what == "model" else {}
+    return InputRecord(kind=kind, locator=locator, revision=_version(locator), files=files, model_type=_type_in(locator, base, kept))
+
+
+def _type_in(locator: str, base: Path, files: Mapping[str, str]) -> str | None:
+    """The model_type of the folder of a model."""
+    folder = root_of(locator, base) if "config.json" in files else None
+    try:
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder is not None else None
+    except (OSError, ValueError):
+        return None
+    found = said.get("model_type") if isinstance(said, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _version(locator: str) -> str | None:

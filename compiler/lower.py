@@ -8,6 +8,7 @@ from dllm_run.specs.errors import Diagnostic
 from dllm_run.specs.inventory import Edge, Inventories
 from dllm_run.specs.parts import Path, replaced
 from dllm_run.specs.plan import PlannedStage
+from dllm_run.specs.published import published_type
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.texts import Texts
 from dllm_run.specs.vocabulary.data import Data
@@ -19,7 +20,7 @@ from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.training import Training
 
-from .follow import tokenizer_of
+from .follow import logit_shift_of, tokenizer_of
 from .identity import RecordOf, own_text, stage_id
 from .micro import micro_solved
 from .read import MAX_FOUND
@@ -117,8 +118,18 @@ class _Lowering:
             solved = micro_solved(stage, self.spec.stages.__getitem__)
             # What is solved follows from other stages too, so that it belongs to what identifies the skeleton.
             micro = solved.batch.micro if solved is not stage and isinstance(solved, Training) else None
-            self.ids[name] = self.shared.plan((id(stage), self.spec.seed, micro), stage, lambda: self._seeded(solved.completed()), edges)
+            shift = self._shift(stage)
+            key = (id(stage), self.spec.seed, micro, shift)
+            self.ids[name] = self.shared.plan(key, stage, lambda: self._seeded(_shifted(solved, shift).completed()), edges)
         return self.ids[name]
+
+    def _shift(self, stage: Stage) -> int | None:
+        """The logit shift of a stage's own model."""
+        model = getattr(stage, "model", None)
+        return logit_shift_of(model, self.spec.stages.__getitem__, self._type_of) if isinstance(model, Model) else None
+
+    def _type_of(self, locator: str) -> str | None:
+        return self.shared.record_of(locator, "model").model_type or published_type(locator)
 
     def _data(self, name: str, stage: Stage, data: Data) -> str:
         model = getattr(stage, "model", None)
@@ -151,6 +162,11 @@ class _Lowering:
         found = tokenizer_of(model, self.spec.stages.__getitem__)
         assert found is not None, "a model from scratch without tokenizer is a diagnostic"
         return found
+
+
+def _shifted(stage: Stage, shift: int | None) -> Stage:
+    found: Stage = stage if shift is None else replaced(stage, {("model", "logit_shift"): shift})
+    return found
 
 
 _SHOWN = 10

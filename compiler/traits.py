@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from dllm_run.specs.field import fields_of
 from dllm_run.specs.inventory import Inventories
 from dllm_run.specs.parts import Part, Path, is_vocabulary, parts
+from dllm_run.specs.published import published_type
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.model import Model
@@ -15,6 +16,7 @@ from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.word import Word
 
+from .follow import shift_of_type
 from .lower import format_of
 
 
@@ -129,6 +131,19 @@ class Traits:
         name = self.trained().path[1]
         return Trait(None, self.path) if name == self.name else self._known(self._first_tokenizer(self._models(name)))
 
+    def trained_shift(self) -> Trait:
+        """The logit shift of that stage, as far as the text of the spec tells."""
+        name = self.trained().path[1]
+        if name == self.name:
+            return Trait(None, self.path)
+        for trait in self._models(name):
+            model: Model = trait.value
+            outside = published_type(model.from_) if isinstance(model.from_, str) else None
+            shift = shift_of_type(outside) if model.stated_shift is None else model.stated_shift
+            if shift is not None:
+                return Trait(shift, (*trait.path, "logit_shift"))
+        return Trait(None, self.path)
+
     def sweep(self) -> Trait:
         """True where this is one point of several."""
         return Trait(True if self.swept else None, ("sweep",))
@@ -190,6 +205,7 @@ _ROOTS = {
     "weights": Traits.weights,
     "trained": Traits.trained,
     "trained_tokenizer": Traits.trained_tokenizer,
+    "trained_shift": Traits.trained_shift,
     "sweep": Traits.sweep,
 }
 

@@ -11,7 +11,7 @@ from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 
-from .checkpoint import fresh, from_folder
+from .checkpoint import fresh, from_folder, shift_of
 from .context import Context
 from .denoiser import Denoiser
 from .failure import Failure
@@ -47,7 +47,8 @@ def load(context: Context, model: Model | Reference) -> Loaded:
         raise Failure(f"the tokenizer has {tokens.size} tokens, the model's vocabulary only {size}")
     if context.compute.precision == "bf16" and context.device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         context.note("this CPU has no bf16 instructions: fp32 is many times faster here (`-s compute.precision=fp32`)")
-    denoiser = Denoiser(network, mask_token=tokens.mask, logit_shift=facts.logit_shift)
+    shift = facts.logit_shift if facts.logit_shift is not None else shift_of(network)
+    denoiser = Denoiser(network, mask_token=tokens.mask, logit_shift=shift)
     return Loaded(denoiser.to(context.device), tokens)
 
 

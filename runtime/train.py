@@ -13,6 +13,7 @@ from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.training import Training
 
 from .build import build
+from .checkpoint import save
 from .context import Context
 from .curve import save_curve
 from .failure import Failure
@@ -119,7 +120,7 @@ def _arguments(body: Training, context: Context, steps: int) -> TrainingArgument
 
 def _finish(context: Context, network: Any, tokenizer: Any, steps: int, seconds: float) -> dict[str, Any]:
     folder = context.entry.output("model")
-    network.save_pretrained(str(folder))
+    save(network, folder)
     tokenizer.save_pretrained(str(folder))
     found = history(context.entry)
     png = context.entry.path / "loss.png"

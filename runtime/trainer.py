@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from dllm_run.specs.vocabulary.training import Training
 
+from .checkpoint import restore, save
 from .context import Context
 from .denoiser import Denoiser
 from .likelihood import Scored, elbo
@@ -124,7 +124,9 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save the network inside the denoiser, as transformers would."""
-        self.model.network.save_pretrained(output_dir)
+        assert output_dir is not None
+        state = None if state_dict is None else {name.removeprefix("network."): value for name, value in state_dict.items()}
+        save(self.model.network, Path(output_dir), state)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Trainer writes `checkpoint-N`; it gets its final name once it is complete, and only then older ones go."""
@@ -142,13 +144,8 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
             shutil.rmtree(old)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Load the network inside the denoiser; a tied matrix is stored once."""
-        network = self.model.network
-        state = safetensors.torch.load_file(str(Path(resume_from_checkpoint) / "model.safetensors"))
-        missing, unexpected = network.load_state_dict(state, strict=False)
-        tied = set(getattr(network, "all_tied_weights_keys", None) or ())
-        if unexpected or set(missing) - tied:
-            raise RuntimeError(f"checkpoint {resume_from_checkpoint} does not fit: missing {missing}, unexpected {unexpected}")
+        """Load the network inside the denoiser."""
+        restore(self.model.network, Path(resume_from_checkpoint))
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no types

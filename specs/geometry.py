@@ -172,15 +172,17 @@ class _Config:
         return value if isinstance(value, bool) else default
 
 
-def _llama(config: _Config, *, qkv_bias: bool = False, qk_norm: bool = False, head_dim: int = 0) -> Geometry:
-    """RMSNorm before attention and mlp and at the end, rotary positions, SwiGLU."""
+def _llama(
+    config: _Config, *, qkv_bias: bool = False, qk_norm: bool = False, head_dim: int = 0, norms: int = 2, tied: bool = False
+) -> Geometry:
+    """RMSNorm before attention and mlp (with four norms behind them too) and at the end, rotary positions, a gated mlp."""
     layers, width, heads = config.size("num_hidden_layers"), config.size("hidden_size"), config.size("num_attention_heads")
     dimensions, bias = config.size("head_dim", head_dim) or width // heads, config.flag("attention_bias", False)
     return Geometry(
         layers=layers, width=width, heads=heads, kv_heads=config.size("num_key_value_heads", heads), head_dim=dimensions,
         mlp=config.size("intermediate_size"), vocabulary=config.size("vocab_size"), positions=config.size("max_position_embeddings"),
-        tied=config.flag("tie_word_embeddings", False), qkv_bias=qkv_bias or bias, out_bias=bias, mlp_bias=config.flag("mlp_bias", False),
-        qk_norm=qk_norm, norm_parameters=layers * (2 * width + qk_norm * 2 * dimensions) + width,
+        tied=config.flag("tie_word_embeddings", tied), qkv_bias=qkv_bias or bias, out_bias=bias, mlp_bias=config.flag("mlp_bias", False),
+        qk_norm=qk_norm, norm_parameters=layers * (norms * width + qk_norm * 2 * dimensions) + width,
     )  # fmt: skip
 
 
@@ -247,4 +249,7 @@ _READERS: dict[str, Callable[[_Config], Geometry]] = {
     "modernbert": _modernbert,
     "albert": _bert,
     "gpt2": _gpt2,
+    "gemma": partial(_llama, head_dim=256, tied=True),
+    "gemma2": partial(_llama, head_dim=256, norms=4, tied=True),
+    "gemma3_text": partial(_llama, qk_norm=True, head_dim=256, norms=4, tied=True),
 }

@@ -40,6 +40,8 @@ class InputRecord:
     revision: str | None
     files: dict[str, str]
     """Name within the input to sha256."""
+    model_type: str | None = None
+    """Of a model what its config.json says; None where that is not known."""
 
     @property
     def resolved(self) -> bool:
@@ -47,13 +49,20 @@ class InputRecord:
         return bool(self.files)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"kind": self.kind, "locator": self.locator, "revision": self.revision, "files": self.files}
+        """Plain data; a type that is not known is left out."""
+        more = {} if self.model_type is None else {"model_type": self.model_type}
+        return {"kind": self.kind, "locator": self.locator, "revision": self.revision, "files": self.files, **more}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "InputRecord":
         """Read back what `to_json` gave."""
-        return cls(kind=data["kind"], locator=data["locator"], revision=data["revision"], files=dict(data["files"]))
+        return cls(
+            kind=data["kind"],
+            locator=data["locator"],
+            revision=data["revision"],
+            files=dict(data["files"]),
+            model_type=data.get("model_type"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,3 +83,24 @@ PUBLISHED: dict[str, Geometry] = {
     "HuggingFaceTB/SmolLM2-1.7B": _smollm2(24, 2048, 32, 32, 8192),
     "HuggingFaceTB/SmolLM2-1.7B-Instruct": _smollm2(24, 2048, 32, 32, 8192),
 }
+
+_TYPES = {
+    "GSAI-ML/LLaDA": "llada",
+    "Dream-org/Dream": "Dream",
+    "inclusionAI/LLaDA-MoE": "lladamoe",
+    "inclusionAI/LLaDA2": "llada2_moe",
+    "answerdotai/ModernBERT": "modernbert",
+    "google-bert/": "bert",
+    "FacebookAI/roberta": "roberta",
+    "openai-community/": "gpt2",
+    "Qwen/Qwen3": "qwen3",
+    "Qwen/Qwen2.5": "qwen2",
+    "meta-llama/": "llama",
+    "HuggingFaceTB/SmolLM2": "llama",
+}
+"""Beginnings of their ids, with what their config.json says."""
+
+
+def published_type(hub_id: str) -> str | None:
+    """The model_type of a checkpoint that is listed here."""
+    return next(kind for start, kind in _TYPES.items() if hub_id.startswith(start)) if hub_id in PUBLISHED else None

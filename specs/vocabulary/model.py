@@ -21,7 +21,7 @@ class Model(Compatible):
     table: ClassVar[tuple[Row, ...]] = (
         Requirement(
             subject="own.logit_shift",
-            trait="trained.model.logit_shift",
+            trait="trained_shift",
             relation=Relation.SAME,
             message="logit_shift is {subject}, and the weights were trained with {trait}",
             reason="where a logit points to is a fact of the weights",
@@ -59,15 +59,20 @@ class Model(Compatible):
         "Tokenizer; null: the one beside the weights.", default=None, example="bytes", output="tokenizer"
     )
     attention: str = leaf("Which positions a token sees.", default="bidirectional", choices=("bidirectional",))
-    logit_shift: int = leaf(
-        "1 where the logits at a position predict the next one, as in weights that were trained autoregressively.",
-        default=0,
+    logit_shift: int | None = leaf(
+        "1 where the logits at a position predict the next one; null: that of the weights, by their family (1 for Dream, else 0).",
+        default=None,
         choices=(0, 1),
     )
     dropout: float = leaf("Rate of every dropout module in training; replaces the checkpoint's own.", default=0.0, minimum=0, below=1)
 
+    @property
+    def stated_shift(self) -> int | None:
+        """The logit shift as it is written here, or follows from the family of a fresh model."""
+        return self.scratch.logit_shift if self.logit_shift is None and self.scratch is not None else self.logit_shift
+
     def completed(self) -> "Model":
-        """With the geometry of a fresh model solved."""
+        """With what follows for a fresh model solved."""
         return self if self.scratch is None else _completed(self, self.scratch)
 
     def problems(self) -> Iterator[Problem]:
@@ -99,6 +104,4 @@ class Model(Compatible):
 @functools.lru_cache(maxsize=256)
 def _completed(model: Model, scratch: Family) -> Model:
     # One object for equal ones: the stages of a sweep share it.
-    heads = scratch.heads or max(1, scratch.width // 64)
-    mlp = scratch.mlp or max(32, scratch.width * 8 // 3 // 32 * 32)
-    return replace(model, scratch=replace(scratch, heads=heads, mlp=mlp))
+    return replace(model, scratch=scratch.completed(), logit_shift=model.stated_shift)

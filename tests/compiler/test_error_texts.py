@@ -183,6 +183,7 @@ QUESTION = edited(
     "    tasks",
 )
 
+UNSHIFTED = '{from: "${stages.train}", logit_shift: 0}'
 SHIFTED = "{scratch: {family: llama, layers: 2, width: 64}, tokenizer: bytes, logit_shift: 1}"
 
 
@@ -366,7 +367,7 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E420-packing": (edited("max_length: 64", "max_length: 64, packing: true", "./docs.txt", "./pairs.csv", "pretrain", "sft"), ()),
     "E420-format-of-prepared-data": (prepared("format: pairs", "tokenizer: bytes").replace("./docs.txt", "./pairs.csv"), ()),
     "E421": (prepared("format: text", "tokenizer: characters"), ()),
-    "E421-logit-shift": (edited(MODEL, SHIFTED, "${stages.train}\n    prompts", '{from: "${stages.train}"}\n    prompts'), ()),
+    "E421-logit-shift": (edited(MODEL, SHIFTED, "${stages.train}\n    prompts", f"{UNSHIFTED}\n    prompts"), ()),
     "E421-tokenizer": (edited("${stages.train}\n    prompts", '{from: "${stages.train}", tokenizer: characters}\n    prompts'), ()),
     "E430": (edited('["Once "]', "{data: '${data.docs}'}"), ()),
     "E430-columns": (edited("max_length: 64", "max_length: 64, columns: {prompt: question}"), ()),
@@ -389,7 +390,8 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E516-encoder-decoder": (edited(MODEL, "{from: ./both, tokenizer: bytes}"), ()),
     "E517": (edited(MODEL, "{from: ./small, tokenizer: bytes}"), ()),
     "E518": (edited(MODEL, "./small"), ()),
-    "E518-no-mask": (edited(MODEL, "./causal"), ()),
+    "E520": (edited(MODEL, "{from: ./steps, tokenizer: bytes}"), ()),
+    "W520": (edited(MODEL, "{from: ./dream, tokenizer: bytes, logit_shift: 0}"), ()),
     "E519": (edited("tokenizer: bytes", "tokenizer: {type: pattern, vocabulary: ./vocab.txt}"), ()),
     "E315-config": (edited(MODEL, "{from: ./short, tokenizer: bytes}"), ()),
     # Warnings.
@@ -419,9 +421,11 @@ FOLDERS: dict[str, dict[str, object]] = {
     "bare": {"model_type": "bert", "architectures": ["BertModel"]},
     "both": {"model_type": "t5", "is_encoder_decoder": True, "architectures": ["T5ForConditionalGeneration"]},
     "small": {**LLAMA, "vocab_size": 100},
-    "causal": LLAMA,
     "short": {**LLAMA, "max_position_embeddings": 32},
-    "foreign": {"model_type": "llada", "architectures": ["LLaDAModelLM"], "auto_map": {"AutoConfig": "configuration_llada.LLaDAConfig"}},
+    "foreign": {"model_type": "own", "architectures": ["OwnModel"], "auto_map": {"AutoConfig": "configuration_own.OwnConfig"}},
+    "dream": {"model_type": "Dream", "architectures": ["DreamModel"], "vocab_size": 300},
+    "steps/checkpoint-90": LLAMA,
+    "steps/checkpoint-100": LLAMA,
     "sliding": {**LLAMA, "model_type": "mistral", "sliding_window": 32},
 }
 FILES = {
@@ -438,8 +442,6 @@ FILES = {
     "two-kinds/README.md": "Read me.\n",
     "two-kinds/rows.jsonl": '{"text": "A text."}\n',
     "vocab.txt": "[MASK]\n[CLS]\n[SEP]\n[unk]\n[PAD]\nA\nB\n",
-    "causal/tokenizer.json": "{}\n",
-    "causal/tokenizer_config.json": '{"tokenizer_class": "LlamaTokenizerFast"}\n',
     "circle.yaml": "extends: [./other.yaml]\n",
     "other.yaml": "seed: 3\nextends: [./circle.yaml]\n",
     "nested.yaml": "profile: other\n",
@@ -454,7 +456,7 @@ FILES = {
 @pytest.fixture(autouse=True)
 def files(tmp_path: Path) -> None:
     for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "latin.txt").write_bytes("Un café.\n".encode("latin-1"))
     for name, data in SCRIPTS.items():
