@@ -32,7 +32,10 @@ class Bound:
     """Standard error over the masks; not a number for a single mask."""
 
 
-@torch.inference_mode()
+RowBounds = Callable[[Denoiser, Rows, Stream], Tensor]
+"""(denoiser, rows, stream) -> an unbiased estimate of an upper bound on -log p of every row, float64 [B]."""
+
+
 def elbo(
     denoiser: Denoiser,
     sequences: list[Scored],
@@ -43,12 +46,27 @@ def elbo(
     across: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Bound]:
-    """A bound for every sequence from `samples` masks each: E_k[n/k times the sum over k masked of -log p] (arXiv 2502.09992, eq. 6).
+    """The bound of masked diffusion for every sequence, from `samples` masks each."""
+    return averaged(whole_rows, denoiser, sequences, stream=stream, samples=samples, batch=batch, across=across, progress=progress)
 
-    It has the mean of the ELBO under any schedule, E_t[w(t) ...], and bounded weights: 1/t has no finite variance. The shares of masked
-    tokens are stratified over the masks of a sequence, or with `across` over all masks of all sequences, which suits a mean over
-    many sequences with few masks each. Masks depend on the sequence's id alone, so neither batch nor order changes a number (with
-    `across` the order counts).
+
+@torch.inference_mode()
+def averaged(
+    bounds: RowBounds,
+    denoiser: Denoiser,
+    sequences: list[Scored],
+    *,
+    stream: Stream,
+    samples: int,
+    batch: int,
+    across: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Bound]:
+    """A bound for every sequence, the mean of `samples` estimates.
+
+    The shares of masked tokens are stratified over the masks of a sequence, or with `across` over all masks of all sequences, which
+    suits a mean over many sequences with few masks each. Masks depend on the sequence's id alone, so neither batch nor order changes
+    a number (with `across` the order counts).
     """
     total = len(sequences) * samples
     # A random stratum for every mask: in the order of the sequences the first would always have the fewest masks.
@@ -56,7 +74,7 @@ def elbo(
     jobs = [(index, sample) for index in range(len(sequences)) for sample in range(samples)]
     # Long first: padding is least where neighbours are of one length, and what does not fit in memory fails at once.
     jobs.sort(key=lambda job: -len(sequences[job[0]].tokens))
-    sums = [[0.0] * samples for _ in sequences]
+    sums, device = [[0.0] * samples for _ in sequences], next(denoiser.parameters()).device
     for start in range(0, total, batch):
         chunk = jobs[start : start + batch]
         rows = pad_rows(
@@ -68,23 +86,29 @@ def elbo(
             slots=[slots[index * samples + sample] for index, sample in chunk],
             batch=total if across else samples,
         )
-        for (index, sample), value in zip(chunk, _losses(denoiser, rows, stream), strict=True):
+        for (index, sample), value in zip(chunk, bounds(denoiser, rows.to(device), stream).tolist(), strict=True):
             sums[index][sample] = value
         if progress is not None:
             progress(start + len(chunk), total)
     return [_bound(values) for values in sums]
 
 
-def _losses(denoiser: Denoiser, rows: Rows, stream: Stream) -> list[float]:
-    rows = rows.to(next(denoiser.parameters()).device)
+def whole_rows(denoiser: Denoiser, rows: Rows, stream: Stream) -> Tensor:
+    """E_k[n/k times the sum over k masked of -log p], k even over 1 to the n scored tokens of a row (arXiv 2502.09992, eq. 6).
+
+    It has the mean of the ELBO under any schedule, E_t[w(t) ...], and bounded weights: 1/t has no finite variance.
+    """
     masked_BL, weight_B = _masks(rows, stream)
-    hidden_BLD = denoiser.hidden(rows.tokens_BL.masked_fill(masked_BL, denoiser.mask_token), everyone(rows.valid_BL))
+    hidden_BLD = denoiser.hidden(rows.tokens_BL.masked_fill(masked_BL, denoiser.mask_token), everyone(rows.valid_BL, rows.document_BL))
     target_R = rows.tokens_BL[masked_BL]
     entropy_R = denoiser.cross_entropy(hidden_BLD[masked_BL], target_R, torch.ones_like(target_R, dtype=torch.float32)).nll_R.double()
-    row_R = masked_BL.nonzero()[:, 0]
-    sum_B = torch.zeros(len(rows.sample_B), dtype=torch.float64, device=row_R.device).index_add_(0, row_R, entropy_R)
-    found: list[float] = (sum_B * weight_B).tolist()
-    return found
+    return summed(entropy_R, masked_BL) * weight_B
+
+
+def summed(value_R: Tensor, chosen_BL: Tensor) -> Tensor:
+    """Sums of the values of the chosen positions, [B]."""
+    row_R = chosen_BL.nonzero()[:, 0]
+    return torch.zeros(len(chosen_BL), dtype=value_R.dtype, device=row_R.device).index_add_(0, row_R, value_R)
 
 
 def _masks(rows: Rows, stream: Stream) -> tuple[Tensor, Tensor]:
@@ -96,7 +120,7 @@ def _masks(rows: Rows, stream: Stream) -> tuple[Tensor, Tensor]:
     u_BL = stream.uniform(rows.sample_B[:, None], rows.visit_B[:, None], position_L[None, :]).masked_fill(~rows.maskable_BL, 2.0)
     order_BL = u_BL.argsort(dim=-1, stable=True)
     rank_BL = torch.empty_like(order_BL).scatter_(1, order_BL, position_L.expand_as(order_BL))
-    return (rank_BL < count_B[:, None]) & rows.maskable_BL, scored_B.double() / count_B
+    return (rank_BL < count_B[:, None]) & rows.maskable_BL, scored_B.double() / count_B.clamp(min=1)
 
 
 def _bound(values: list[float]) -> Bound:

@@ -23,7 +23,7 @@ def everyone(valid_BL: Tensor, document_BL: Tensor | None = None) -> Seen:
     """Every token sees every valid one, of its own document where rows are packed. Positions count valid tokens, within a document."""
     if document_BL is not None:
         mask_BLL = _with_self(_same(document_BL) & valid_BL[:, None, :])
-        return Seen(valid_BL=valid_BL, position_BL=_within(document_BL, valid_BL), mask_BLL=mask_BLL)
+        return Seen(valid_BL=valid_BL, position_BL=within(document_BL, valid_BL), mask_BLL=mask_BLL)
     if bool(valid_BL.all()):
         return Seen(valid_BL=valid_BL)
     return Seen(valid_BL=valid_BL, position_BL=_counted(valid_BL))
@@ -33,7 +33,7 @@ def block_causal(valid_BL: Tensor, block_size: int, document_BL: Tensor | None =
     """A token sees its own block and all before it; blocks start at the first token of a row, or of a document."""
     if document_BL is None and bool(valid_BL.all()):
         return Seen(valid_BL=valid_BL, mask_BLL=_blocks(valid_BL.shape[1], block_size, valid_BL.device))
-    position_BL = _counted(valid_BL) if document_BL is None else _within(document_BL, valid_BL)
+    position_BL = _counted(valid_BL) if document_BL is None else within(document_BL, valid_BL)
     block_BL = position_BL // block_size
     mask_BLL = (block_BL[:, None, :] <= block_BL[:, :, None]) & valid_BL[:, None, :]
     if document_BL is not None:
@@ -52,7 +52,7 @@ def _counted(valid_BL: Tensor) -> Tensor:
     return (valid_BL.cumsum(-1) - 1).clamp_(min=0)
 
 
-def _within(document_BL: Tensor, valid_BL: Tensor) -> Tensor:
+def within(document_BL: Tensor, valid_BL: Tensor) -> Tensor:
     """Positions that start again with every document. Documents lie one after the other."""
     place_L = torch.arange(document_BL.shape[1], device=document_BL.device)
     starts_BL = torch.ones_like(document_BL, dtype=torch.bool)

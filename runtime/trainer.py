@@ -16,7 +16,7 @@ from dllm_run.specs.vocabulary.training import Training
 from .checkpoint import restore, save
 from .context import Context
 from .denoiser import Denoiser
-from .likelihood import Scored, elbo
+from .likelihood import Scored, averaged
 from .noise import Stream
 from .objectives import Objective
 from .prepared import Split
@@ -105,7 +105,8 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         ]
         denoiser.eval()
         with self.compute_loss_context_manager():
-            bounds = elbo(
+            bounds = averaged(
+                self.objective.bound,
                 denoiser,
                 scored,
                 stream=Stream(self.context.seed, "evaluate"),

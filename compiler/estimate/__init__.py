@@ -27,8 +27,12 @@ class Setting:
     master_weights: bool = False
     """An fp32 copy of bf16 weights in the optimizer, as DeepSpeed keeps: 16 bytes a parameter in all."""
     attention: Attention = "sdpa"
+    copies: int = 1
+    """Rows that the body reads for each row of the micro batch."""
     scored: float = 0.5
-    """Mean share of positions that reach the head."""
+    """Mean share of the body's positions that reach the head."""
+    most: float = 1.0
+    """The largest share there can be."""
     stratified: bool = False
     """Whether one stratum of time is drawn per row of the global batch, in order: the last micro batch is then masked most."""
     logit_chunk: int | None = None

@@ -51,7 +51,7 @@ def training_memory(geometry: Geometry, setting: Setting) -> Memory:
     if setting.quantization is not None and setting.lora_rank is None:
         raise ValueError("quantised weights have no gradients: they are trained through LoRA alone")
     share = _share(setting)
-    worst = min(1.0, max(share, setting.scored + 3 * _DEVIATION / math.sqrt(setting.micro)))
+    worst = min(setting.most, max(share, setting.scored + 3 * _DEVIATION / math.sqrt(setting.micro)))
     mean, most = _FRAGMENTATION[setting.device]
     low = _training(geometry, setting, share, 0.0)
     high = _training(geometry, setting, worst, most)
@@ -67,7 +67,7 @@ def _share(setting: Setting) -> float:
     """Share of positions that reach the head, in the micro batch with most of them that is met in every step."""
     if not setting.stratified:
         return setting.scored
-    return min(1.0, setting.scored * (2 - 1 / (setting.accumulation * setting.world)))
+    return min(setting.most, setting.scored * (2 - 1 / (setting.accumulation * setting.world)))
 
 
 def _training(geometry: Geometry, setting: Setting, share: float, fragmentation: float) -> Memory:
@@ -79,7 +79,7 @@ def _training(geometry: Geometry, setting: Setting, share: float, fragmentation:
     head = _table(geometry) * number.weight // divided if setting.lora_rank is None else 0
     kept = gradients if setting.accumulation > 1 else 0  # Trainer drops gradients after a step, so at first there are none
     early = max(kept, head)
-    scored = math.ceil(setting.micro * setting.length * share)
+    scored = math.ceil(setting.micro * setting.copies * setting.length * share)
     layers, again, layer = _activations(geometry, setting, scored)
     row = geometry.vocabulary * min(scored, setting.logit_chunk or scored)
     graph = Memory(moment="", gradients=early, activations=layers, autocast_copies=_copies(geometry, setting))
@@ -102,7 +102,7 @@ def _training(geometry: Geometry, setting: Setting, share: float, fragmentation:
 
 def _activations(geometry: Geometry, setting: Setting, scored: int) -> tuple[int, int, int]:
     """Bytes kept of all layers, those that walking back one of them adds, and those left at the last."""
-    number, tokens = BYTES[setting.precision], setting.micro * setting.length
+    number, tokens = BYTES[setting.precision], setting.micro * setting.copies * setting.length
     kernel, length = setting.attention, setting.length
     layer = tokens * layer_bytes(geometry, precision=setting.precision, attention=kernel, length=length, lora_rank=setting.lora_rank)
     working = tokens * working_bytes(geometry, precision=setting.precision, attention=kernel, length=length)

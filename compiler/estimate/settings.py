@@ -25,15 +25,18 @@ def training_setting(stage: Training, length: int) -> Setting:
     """Of a training stage that is complete, in rows of `length`."""
     compute, batch = stage.compute, stage.batch
     assert batch.micro is not None and compute.device is not None
+    passed, share = stage.objective.passed(), stage.objective.scored_share()
     return Setting(
         micro=batch.micro,
-        length=length,
+        copies=passed.rows,
+        length=length * passed.length,
         precision=_PRECISION[compute.precision],
         world=world_of(compute),
         accumulation=max(1, batch.global_ // (batch.micro * world_of(compute))),
         gradient_checkpointing=compute.gradient_checkpointing,
         attention=_ATTENTION[compute.attention_kernel],
-        scored=stage.objective.scored_share(),
+        scored=share / passed.positions,
+        most=max(1.0, share) / passed.positions,
         stratified=stage.objective.in_strata(),
         device="cuda" if compute.device == "cuda" else "cpu",
     )

@@ -42,12 +42,14 @@ def _training(stage: Training, geometry: Geometry, facts: Facts) -> Range | None
     known = facts.data, facts.size, facts.tokenizer
     (shortest, longest), padded = sequence_tokens(*known), padded_tokens(*known)
 
+    passed = stage.objective.passed()
+
     def flops(tokens: float, length: float) -> float:
         return training_flops(
             geometry,
-            tokens=tokens,
-            length=length,
-            scored_share=stage.objective.scored_share(),
+            tokens=tokens * passed.positions,
+            length=length * passed.length,
+            scored_share=stage.objective.scored_share() / passed.positions,
             gradient_checkpointing=stage.compute.gradient_checkpointing,
         )
 

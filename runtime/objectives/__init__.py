@@ -40,3 +40,6 @@ class Objective(Protocol):
 
     def loss(self, denoiser: Denoiser, rows: Rows, draws: Any) -> Loss:
         """Loss of a batch."""
+
+    def bound(self, denoiser: Denoiser, rows: Rows, stream: Stream) -> Tensor:
+        """What evaluation averages: for every row an unbiased estimate of an upper bound on -log p, in nats; float64 [B]."""

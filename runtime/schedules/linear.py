@@ -9,13 +9,16 @@ from . import Schedule
 
 
 class LinearSchedule:
-    """alpha = 1 - t, alpha' = -1."""
+    """alpha = 1 - t, alpha' = -1, t = 1 - alpha."""
 
     def alpha(self, t: Tensor) -> Tensor:
         return 1 - t
 
     def derivative(self, t: Tensor) -> Tensor:
         return torch.full_like(t, -1.0)
+
+    def time(self, alpha: Tensor) -> Tensor:
+        return 1 - alpha
 
 
 def build(word: Linear) -> Schedule:

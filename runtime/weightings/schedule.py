@@ -4,6 +4,7 @@ from torch import Tensor
 
 from dllm_run.specs.vocabulary.weightings.schedule import ScheduleWeighting
 
+from ..rows import Rows
 from ..schedules import Schedule
 from . import Weighting
 
@@ -13,9 +14,9 @@ def elbo_weight(schedule: Schedule, time: Tensor) -> Tensor:
     return -schedule.derivative(time) / (1 - schedule.alpha(time))
 
 
-def by_schedule(schedule: Schedule, time_B: Tensor, masked_BL: Tensor, valid_BL: Tensor) -> Tensor:
-    """[B, 1]: the same for all tokens of a row."""
-    return elbo_weight(schedule, time_B)[:, None]
+def by_schedule(schedule: Schedule, time_BX: Tensor, masked_BL: Tensor, rows: Rows) -> Tensor:
+    """[B, X]: the same for all tokens of one time."""
+    return elbo_weight(schedule, time_BX)
 
 
 def build(word: ScheduleWeighting) -> Weighting:

@@ -5,13 +5,14 @@ from torch import Tensor
 
 from dllm_run.specs.vocabulary.weightings.uniform import UniformWeighting
 
+from ..rows import Rows
 from ..schedules import Schedule
 from . import Weighting
 
 
-def uniform_weight(schedule: Schedule, time_B: Tensor, masked_BL: Tensor, valid_BL: Tensor) -> Tensor:
-    """[B, 1]: 1 at every time."""
-    return torch.ones_like(time_B)[:, None]
+def uniform_weight(schedule: Schedule, time_BX: Tensor, masked_BL: Tensor, rows: Rows) -> Tensor:
+    """[B, X]: 1 at every time."""
+    return torch.ones_like(time_BX)
 
 
 def build(word: UniformWeighting) -> Weighting:

@@ -58,7 +58,11 @@ class Model(Compatible):
     tokenizer: Tokenizer | Reference | None = leaf(
         "Tokenizer; null: the one beside the weights.", default=None, example="bytes", output="tokenizer"
     )
-    attention: str = leaf("Which positions a token sees.", default="bidirectional", choices=("bidirectional",))
+    attention: str = leaf(
+        "Which positions a token sees: all, or those of its own block and of blocks before it.",
+        default="bidirectional",
+        choices=("bidirectional", "block_causal"),
+    )
     logit_shift: int | None = leaf(
         "1 where the logits at a position predict the next one; null: that of the weights, by their family (1 for Dream, else 0).",
         default=None,

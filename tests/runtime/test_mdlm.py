@@ -11,12 +11,14 @@ from runtime_toys import StubDenoiser, rows, subset_weight, tiny_llama
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dllm_run.runtime import noising
 from dllm_run.runtime.build import build
 from dllm_run.runtime.denoiser import Denoiser
 from dllm_run.runtime.noise import Stream
 from dllm_run.runtime.objectives import Draws, Loss
-from dllm_run.runtime.objectives.mdlm import MdlmObjective, masked_positions
+from dllm_run.runtime.objectives.mdlm import MdlmObjective
 from dllm_run.runtime.rows import Rows
+from dllm_run.runtime.schedules import Schedule
 from dllm_run.specs.vocabulary.objectives.mdlm import Mdlm
 from dllm_run.specs.vocabulary.schedules.cosine import Cosine
 from dllm_run.specs.vocabulary.weightings.uniform import UniformWeighting
@@ -43,6 +45,10 @@ def draws(time: list[float], mask: list[list[float]]) -> Draws:
 def objective(**fields: object) -> MdlmObjective:
     found: MdlmObjective = build(Mdlm(**fields))  # type: ignore[arg-type]
     return found
+
+
+def masked_positions(schedule: Schedule, batch: Rows, given: Draws) -> Tensor:
+    return noising.masked_positions(schedule, given.time_B[:, None], given.mask_BL, batch)
 
 
 # The row (0, 1) at t = 1/2: the mask rate is 1/2 and w = 1/t = 2.
@@ -87,9 +93,9 @@ def test_the_uniform_weighting_counts_every_masked_token_once() -> None:
 
 def test_a_position_is_masked_where_its_uniform_is_below_the_move_chance() -> None:
     given = draws([0.5, 0.5], [[0.49999, 0.50001], [0.3, 0.28]])
-    linear = masked_positions(objective().schedule, rows([[0, 1], [0, 1]]), given)
+    linear = masked_positions(objective().noising.schedule, rows([[0, 1], [0, 1]]), given)
     waves = draws([0.5, 1 / 3], [[0.70, 0.71], [0.49, 0.51]])
-    cosine = masked_positions(objective(schedule=Cosine()).schedule, rows([[0, 1], [0, 1]]), waves)
+    cosine = masked_positions(objective(schedule=Cosine()).noising.schedule, rows([[0, 1], [0, 1]]), waves)
     assert linear.tolist() == [[True, False], [True, True]]
     # 1 - alpha of the cosine schedule is sin(pi t / 2): 0.707 at 1/2, 0.5 at 1/3.
     assert cosine.tolist() == [[True, False], [True, False]]
@@ -101,7 +107,7 @@ def padded() -> Rows:
 
 def test_given_and_padded_positions_are_never_masked_and_never_counted() -> None:
     batch = padded()
-    masked = masked_positions(objective().schedule, batch, Draws(torch.ones(3), torch.full((3, 5), 1e-6)))
+    masked = masked_positions(objective().noising.schedule, batch, Draws(torch.ones(3), torch.full((3, 5), 1e-6)))
     assert masked.tolist() == [[False, False, True, True, True], [False, True, False, False, False], [True, True, True, False, False]]
     assert objective(normalise="token").denominator(batch).item() == 3 + 1 + 3
     assert objective(normalise="batch").denominator(batch).item() == 3
@@ -187,7 +193,7 @@ def integrated(word: Mdlm, logits_of: object, x: tuple[int, ...], points: int) -
     total = 0.0
     for index, (t, subset, w) in enumerate(jobs):
         one = Draws(given.time_B[index : index + 1], given.mask_BL[index : index + 1])
-        rate = 1 - float(found.schedule.alpha(torch.tensor(t, dtype=torch.float64)))
+        rate = 1 - float(found.noising.schedule.alpha(torch.tensor(t, dtype=torch.float64)))
         chance = rate ** len(subset) * (1 - rate) ** (LENGTH - len(subset))
         total += w * chance * found.loss(stub, rows([list(x)]), one).numerator.item()
     return total
@@ -216,7 +222,7 @@ def test_the_mean_loss_over_the_objectives_own_draws_is_the_bound(sampling: str)
     found = objective(time_epsilon=1e-6, time_sampling=sampling)
     batch = rows([list(x)] * count)
     given = found.draw(Stream(5, "noise"), batch)
-    masked = masked_positions(found.schedule, batch, given)
+    masked = masked_positions(found.noising.schedule, batch, given)
     stub = StubDenoiser(some_other, mask_token=M)
     loss = found.loss(stub, batch, given).numerator.item() / count
     # The spread over t alone is at most that of all draws, so this error serves both ways of sampling.

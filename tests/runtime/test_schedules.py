@@ -6,6 +6,8 @@ import torch
 from dllm_run.runtime.build import build
 from dllm_run.runtime.schedules import Schedule
 from dllm_run.specs.vocabulary.schedules import Schedule as ScheduleWord
+from dllm_run.specs.vocabulary.schedules.loglinear import Loglinear
+from dllm_run.specs.vocabulary.schedules.polynomial import Polynomial
 from dllm_run.specs.word import members
 
 WORDS = members(ScheduleWord)
@@ -18,7 +20,7 @@ def schedule(request: pytest.FixtureRequest) -> Schedule:
 
 
 def test_there_are_schedules() -> None:
-    assert {"linear", "cosine"} <= set(WORDS)
+    assert {"linear", "cosine", "polynomial", "loglinear"} <= set(WORDS)
 
 
 def test_the_derivative_equals_finite_differences(schedule: Schedule) -> None:
@@ -27,9 +29,19 @@ def test_the_derivative_equals_finite_differences(schedule: Schedule) -> None:
     torch.testing.assert_close(schedule.derivative(t), difference, rtol=1e-8, atol=1e-8)
 
 
-def test_alpha_starts_at_1_and_ends_at_0(schedule: Schedule) -> None:
-    ends = schedule.alpha(torch.tensor([0.0, 1.0], dtype=torch.float64))
-    torch.testing.assert_close(ends, torch.tensor([1.0, 0.0], dtype=torch.float64), rtol=0, atol=1e-15)
+LEFT = {"loglinear": 1e-3}
+"""What is clean at t = 1, where that is not 0."""
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_alpha_starts_at_1_and_ends_at_0_or_at_what_the_word_says(word: str) -> None:
+    ends = build(WORDS[word]()).alpha(torch.tensor([0.0, 1.0], dtype=torch.float64))
+    torch.testing.assert_close(ends, torch.tensor([1.0, LEFT.get(word, 0.0)], dtype=torch.float64), rtol=0, atol=1e-15)
+
+
+def test_the_time_of_an_alpha_is_the_one_that_has_it(schedule: Schedule) -> None:
+    t = torch.linspace(0.01, 1, 100, dtype=torch.float64)
+    torch.testing.assert_close(schedule.time(schedule.alpha(t)), t, rtol=1e-12, atol=1e-12)
 
 
 def test_alpha_falls(schedule: Schedule) -> None:
@@ -46,7 +58,28 @@ def test_shape_and_precision_are_those_of_the_time(schedule: Schedule, dtype: to
 
 @pytest.mark.parametrize(
     ("word", "t", "alpha"),
-    [("linear", 0.25, 0.75), ("cosine", 0.5, 1 - 0.5**0.5), ("cosine", 1 / 3, 0.5), ("cosine", 2 / 3, 1 - 3**0.5 / 2)],
+    [
+        ("linear", 0.25, 0.75),
+        ("cosine", 0.5, 1 - 0.5**0.5),
+        ("cosine", 1 / 3, 0.5),
+        ("cosine", 2 / 3, 1 - 3**0.5 / 2),
+        ("polynomial", 0.5, 0.75),
+        ("polynomial", 0.1, 0.99),
+        ("loglinear", 0.5, 0.5005),
+    ],
 )
 def test_alpha_has_the_values_of_its_formula(word: str, t: float, alpha: float) -> None:
     assert float(build(WORDS[word]()).alpha(torch.tensor(t, dtype=torch.float64))) == pytest.approx(alpha, abs=1e-15)
+
+
+def test_the_power_of_a_polynomial_is_that_of_the_mask_rate() -> None:
+    root, t = build(Polynomial(power=0.5)), torch.tensor([0.25, 0.64], dtype=torch.float64)
+    assert root.alpha(t).tolist() == pytest.approx([0.5, 0.2], abs=1e-15)
+    assert root.derivative(t).tolist() == pytest.approx([-1.0, -0.625], abs=1e-15)
+
+
+def test_the_log_linear_schedule_is_the_exponential_of_its_sigma() -> None:
+    # MDLM's own form: sigma(t) = -log(1 - (1 - eps) t), alpha = exp(-sigma).
+    t = torch.linspace(0, 1, 11, dtype=torch.float64)
+    sigma = -torch.log1p(-(1 - 0.2) * t)
+    torch.testing.assert_close(build(Loglinear(epsilon=0.2)).alpha(t), torch.exp(-sigma), rtol=0, atol=1e-15)

@@ -12,11 +12,14 @@ from dllm_run.specs.field import fields_of
 from dllm_run.specs.vocabulary.compute import Compute
 from dllm_run.specs.vocabulary.families.llama import Llama
 from dllm_run.specs.vocabulary.generators import Generator
+from dllm_run.specs.vocabulary.objectives.bd3lm import Bd3lm
 from dllm_run.specs.vocabulary.objectives.mdlm import Mdlm
 from dllm_run.specs.vocabulary.samplers.llada import Llada
 from dllm_run.specs.vocabulary.schedules import Schedule
 from dllm_run.specs.vocabulary.schedules.cosine import Cosine
 from dllm_run.specs.vocabulary.schedules.linear import Linear
+from dllm_run.specs.vocabulary.schedules.loglinear import Loglinear
+from dllm_run.specs.vocabulary.schedules.polynomial import Polynomial
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.tokenizers.bytes import Bytes
 from dllm_run.specs.vocabulary.tokenizers.characters import Characters
@@ -25,16 +28,28 @@ from dllm_run.specs.word import members
 TEXTS = ["", "a", "Zwölf Boxkämpfer", "<mask>", "a<eos><mask>b"]
 
 
-def mean_mask_rate(schedule: Schedule) -> float:
+def mean_mask_rate(schedule: Schedule, low: float, high: float) -> float:
     """By the midpoint rule over the runtime's alpha."""
-    t = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
+    t = low + (high - low) * (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
     return float((1 - build(schedule).alpha(t)).mean())
 
 
-@pytest.mark.parametrize("schedule", [Linear(), Cosine()], ids=lambda schedule: schedule.word)
+SCHEDULES = [
+    Linear(), Cosine(), Polynomial(), Polynomial(power=0.5), Loglinear(epsilon=0.2)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 def test_the_mean_mask_rate_is_the_integral_of_the_schedule(schedule: Schedule) -> None:
-    assert schedule.mean_mask_rate() == pytest.approx(mean_mask_rate(schedule), rel=1e-6)
-    assert Mdlm(schedule=schedule).scored_share() == schedule.mean_mask_rate()
+    for low, high in ((0.0, 1.0), (0.45, 0.95), (0.1, 0.2)):
+        assert schedule.mean_mask_rate(low, high) == pytest.approx(mean_mask_rate(schedule, low, high), rel=1e-6)
+    assert Mdlm(schedule=schedule).scored_share() == schedule.mean_mask_rate(0.0, 1.0)
+    clipped = Bd3lm(block_size=4, schedule=schedule, time_range=(0.45, 0.95))
+    assert clipped.scored_share() == schedule.mean_mask_rate(0.45, 0.95)
+
+
+def test_every_schedule_is_among_them() -> None:
+    assert {schedule.word for schedule in SCHEDULES} == set(members(Schedule))
 
 
 @pytest.mark.parametrize("tokenizer", [Bytes(), Characters()], ids=lambda tokenizer: tokenizer.word)

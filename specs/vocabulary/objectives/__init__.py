@@ -1,16 +1,34 @@
 """Objectives: what a training stage minimises."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dllm_run.specs.word import Word
+
+
+class Passed(NamedTuple):
+    """What the body of a network reads for each row of a batch."""
+
+    rows: int = 1
+    length: int = 1
+    """In lengths of the row; every position attends over all of it."""
+
+    @property
+    def positions(self) -> int:
+        """Positions for each position of the row."""
+        return self.rows * self.length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective(Word):
     """Base of the objectives."""
 
+    def passed(self) -> Passed:
+        """What the body reads in a step, or a bound above it."""
+        return Passed()
+
     def scored_share(self) -> float:
-        """Mean share of positions that reach the head, or a bound above it."""
+        """Mean of the positions that reach the head for each position of a row, or a bound above it."""
         return 1.0
 
     def in_strata(self) -> bool:

@@ -19,8 +19,13 @@ class Llada(Sampler):
     table: ClassVar[tuple[Row, ...]] = (
         Requirement(
             trait="trained.objective",
-            values=("mdlm",),
+            values=("mdlm", "dream"),
             message="sampler {subject} fills in masks, and the model was trained by {trait}",
+        ),
+        Requirement(
+            trait="model.attention",
+            values=("bidirectional",),
+            message="sampler {subject} reads both sides of a mask, and attention is {trait}",
         ),
         Inert(
             option="own.remasking",

@@ -9,6 +9,6 @@ from dllm_run.specs.word import Word
 class Schedule(Word):
     """Base of the noise schedules."""
 
-    def mean_mask_rate(self) -> float:
-        """Mean of 1 - alpha(t) over t, or a bound above it: what estimates of memory and time count with."""
+    def mean_mask_rate(self, low: float, high: float) -> float:
+        """Mean of 1 - alpha(t) over t from low to high, or a bound above it: what estimates of memory and time count with."""
         return 1.0

@@ -13,5 +13,6 @@ class Cosine(Schedule):
 
     word: ClassVar[str] = "cosine"
 
-    def mean_mask_rate(self) -> float:
-        return 2 / math.pi
+    def mean_mask_rate(self, low: float, high: float) -> float:
+        # 1 - alpha(t) = sin(pi/2 t).
+        return 2 / math.pi * (math.cos(math.pi / 2 * low) - math.cos(math.pi / 2 * high)) / (high - low)

@@ -12,5 +12,5 @@ class Linear(Schedule):
 
     word: ClassVar[str] = "linear"
 
-    def mean_mask_rate(self) -> float:
-        return 0.5
+    def mean_mask_rate(self, low: float, high: float) -> float:
+        return (low + high) / 2

@@ -55,6 +55,13 @@ class Eval(Stage):
             cure=("data.holdout", 0.05),
             code="E314",
         ),
+        Requirement(
+            subject="likelihood",
+            trait="model.attention",
+            values=("bidirectional",),
+            when=(Condition(trait="likelihood", given=True),),
+            message="the bound of `likelihood` reads both sides of a mask, and attention is {trait}",
+        ),
         Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
         Inert(option="model.dropout", reason="only training drops anything"),
     )
