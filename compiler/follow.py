@@ -12,6 +12,7 @@ from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.stages.tokenizer import TokenizerStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
+from dllm_run.specs.vocabulary.training import Training
 
 from .sizes import Sizes
 
@@ -47,6 +48,21 @@ def tokenizer_of(model: Model | Reference, stage_of: StageOf) -> Tokenizer | Ref
         if not isinstance(source, Reference):
             return source
         model = model_of(source, stage_of)
+
+
+def carries_adapter(model: Model | Reference, stage_of: StageOf) -> bool:
+    """Whether an adapter lies over the weights of a model: named beside them, or left there by the stage that trained it."""
+    while True:
+        if isinstance(model, Model):
+            if model.adapter_from is not None or not isinstance(model.from_, Reference):
+                return model.adapter_from is not None
+            model = model.from_
+        stage = stage_of(model.stage)
+        if not isinstance(stage, Training):
+            return False
+        if stage.model.lora is not None or stage.model.adapter != "continue":
+            return stage.model.lora is not None
+        model = stage.model
 
 
 def logit_shift_of(model: Model | Reference, stage_of: StageOf, type_of: TypeOf) -> int | None:

@@ -16,7 +16,7 @@ from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.word import Word
 
-from .follow import shift_of_type
+from .follow import carries_adapter, shift_of_type
 from .lower import format_of
 
 
@@ -144,6 +144,19 @@ class Traits:
                 return Trait(shift, (*trait.path, "logit_shift"))
         return Trait(None, self.path)
 
+    def carried(self) -> Trait:
+        """True where an adapter lies over the weights that the stage starts from."""
+        model = _below(Trait(self.stage, self.path), "model")
+        if model.value is None or self._leads_nowhere():
+            return Trait(None, model.path)
+        return Trait(carries_adapter(model.value, self.spec.stages.__getitem__) or None, model.path)
+
+    def _leads_nowhere(self) -> bool:
+        """Whether the chain of models leads back, or to a stage that is not there."""
+        last = [self.name, *self._upstream(self.name)][-1]
+        model = _below(Trait(self.spec.stages[last], ()), "model").value
+        return isinstance(model.from_ if isinstance(model, Model) else model, Reference)
+
     def sweep(self) -> Trait:
         """True where this is one point of several."""
         return Trait(True if self.swept else None, ("sweep",))
@@ -206,6 +219,7 @@ _ROOTS = {
     "trained": Traits.trained,
     "trained_tokenizer": Traits.trained_tokenizer,
     "trained_shift": Traits.trained_shift,
+    "carried": Traits.carried,
     "sweep": Traits.sweep,
 }
 

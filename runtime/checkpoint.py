@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM,
 from dllm_run.specs.vocabulary.compute import Compute
 from dllm_run.specs.vocabulary.families import family_for
 from dllm_run.specs.vocabulary.model import Model
+from dllm_run.specs.vocabulary.quantizations import Quantization
 
 from .build import build
 from .config_json import Architecture, read_config, set_dropout
@@ -50,7 +51,7 @@ def fresh(model: Model, tokens: Tokens, compute: Compute, stream: Stream) -> Any
         return _learns_all_rows(auto.from_config(config))
 
 
-def from_folder(source: Path, compute: Compute, dropout: float) -> Any:
+def from_folder(source: Path, compute: Compute, dropout: float, quantization: Quantization | None = None) -> Any:
     """The network in a folder or a GGUF file, read bidirectionally. Raises Failure where its files do not fit a stock architecture."""
     found = read_config(source)
     set_dropout(found.config, dropout)
@@ -60,6 +61,9 @@ def from_folder(source: Path, compute: Compute, dropout: float) -> Any:
     more: dict[str, Any] = {"gguf_file": source.name} if is_gguf else {}
     if found.form is not None and found.form.names:
         more["key_mapping"] = found.form.to_stock()
+    if quantization is not None:
+        # Packed weights stay on the device that they were packed for.
+        more |= {"quantization_config": build(quantization), "device_map": {"": compute.device or "cpu"}}
     try:
         with _kernel_refused(compute):
             network, info = auto.from_pretrained(
@@ -84,10 +88,16 @@ def from_folder(source: Path, compute: Compute, dropout: float) -> Any:
 
 
 def save(network: Any, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
-    """Write a network to a folder, in the format that its family publishes. `state` is its weights where they live in pieces."""
-    published = vars(network.config).get("published")
-    form = None if published is None else format_of(family_for(published["model_type"]))
-    if form is None:
+    """Write a network to a folder, in the format that its family publishes, or its adapter alone where it has one.
+
+    `state` is its weights where they live in pieces.
+    """
+    adapter = vars(network).get("adapter")
+    if adapter is not None:
+        adapter.save(folder)
+        return
+    published, form = vars(network.config).get("published"), published_format(network)
+    if published is None or form is None:
         network.save_pretrained(str(folder), state_dict=state)
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,8 +118,11 @@ def _said(published: dict[str, Any], form: Format, config: PreTrainedConfig) -> 
 
 def restore(network: Any, folder: Path) -> None:
     """Give a network the weights that `save` wrote. Raises Failure where they are not all there."""
-    published = vars(network.config).get("published")
-    form = None if published is None else format_of(family_for(published["model_type"]))
+    adapter = vars(network).get("adapter")
+    if adapter is not None:
+        adapter.restore(folder)
+        return
+    form = published_format(network)
     renames = {} if form is None else form.to_stock()
     state: dict[str, Tensor] = {}
     for file in sorted(folder.glob("model*.safetensors")):
@@ -119,6 +132,12 @@ def restore(network: Any, folder: Path) -> None:
     missing = set(missing) - set(network.all_tied_weights_keys or ())
     if unexpected or missing:
         raise Failure(f"checkpoint {folder} does not fit: {_listed('missing', missing)}, {_listed('not known', unexpected)}")
+
+
+def published_format(network: Any) -> Format | None:
+    """The format that the family of its weights publishes in; None where it is that of transformers."""
+    published = vars(network.config).get("published")
+    return None if published is None else format_of(family_for(published["model_type"]))
 
 
 def shift_of(network: Any) -> int:

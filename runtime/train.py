@@ -18,7 +18,7 @@ from .context import Context
 from .curve import save_curve
 from .failure import Failure
 from .history import history
-from .models import load
+from .models import adapt, load
 from .noise import Stream
 from .prepared import HELD_OUT, TRAIN, Split
 from .trainer import DiffusionTrainer, Reporter
@@ -35,8 +35,9 @@ def train(context: Context) -> dict[str, Any]:
         raise Failure("the data set has no training sequences")
     steps = _steps(body, context)
     loaded = load(context, body.model)
+    adapt(loaded, body.model, Stream(context.seed, "adapter"))
     if body.compute.gradient_checkpointing:
-        loaded.denoiser.network.gradient_checkpointing_enable()
+        loaded.denoiser.network.activation_checkpointing_enable()
     rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps)
     reporter = Reporter(context, steps=steps, tokens_per_step=_mean_length(split) * body.batch.global_)
     trainer = DiffusionTrainer(

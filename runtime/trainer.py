@@ -84,7 +84,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         """Dropout inside stock modules draws from the global generator: fork it, seeded by the rows of this micro batch."""
         body = self.context.stage.body
         assert isinstance(body, Training)
-        if body.model.dropout == 0:
+        if not body.model.drops:
             yield
             return
         devices = [self.args.device] if self.args.device.type == "cuda" else []

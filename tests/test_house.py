@@ -13,6 +13,7 @@ from dllm_run.specs.vocabulary.families import Family
 from dllm_run.specs.vocabulary.generators import Generator
 from dllm_run.specs.vocabulary.launchers import Launch
 from dllm_run.specs.vocabulary.objectives import Objective
+from dllm_run.specs.vocabulary.quantizations import Quantization
 from dllm_run.specs.vocabulary.samplers import Sampler
 from dllm_run.specs.vocabulary.schedules import Schedule
 from dllm_run.specs.vocabulary.spec import Spec
@@ -25,7 +26,7 @@ from dllm_run.specs.word import Word, family_name, is_family, members
 ROOT = Path(__file__).parents[1]
 SPEC = ROOT / "tests" / "data" / "specs" / "sudoku.yaml"
 FAMILIES: list[type[Word]] = [
-    Family, Generator, Launch, Objective, Sampler, Schedule, Stage, BuiltInTask, Tokenizer, Weighting,
+    Family, Generator, Launch, Objective, Quantization, Sampler, Schedule, Stage, BuiltInTask, Tokenizer, Weighting,
 ]  # fmt: skip
 LAYERS = ("specs", "compiler", "launchers", "runtime", "src/dllm_run/cli")
 

@@ -29,6 +29,14 @@ class Format:
         """The renames on loading, as transformers takes them: expression to replacement."""
         return {_expression(theirs): _replacement(stock) for theirs, stock in self.names.items()}
 
+    def stock_name(self, name: str) -> str:
+        """The name in the stock architecture of a weight of a checkpoint."""
+        for expression, replacement in self.to_stock().items():
+            renamed, times = re.subn(expression, replacement, name)
+            if times:
+                return renamed
+        return name
+
     def to_original(self, name: str) -> str:
         """The name in a checkpoint of a weight of the stock architecture."""
         for theirs, stock in self.names.items():

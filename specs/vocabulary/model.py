@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from dllm_run.specs.compatibility import Compatible, Relation, Requirement, Row
+from dllm_run.specs.compatibility import Compatible, Condition, Inert, Relation, Requirement, Row
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem, nearest_divisors
 from dllm_run.specs.reference import Reference
 
 from .families import Family
+from .lora import Lora
+from .quantizations import Quantization
 from .tokenizers import Tokenizer
 
 
@@ -42,6 +44,47 @@ class Model(Compatible):
             reason="the ids of one mean other texts to the other",
             code="E421",
         ),
+        Requirement(
+            subject="own.quantization",
+            trait="own.lora",
+            relation=Relation.GIVEN,
+            when=(
+                Condition(trait="stage.objective", given=True),
+                Condition(trait="own.quantization", given=True),
+                Condition(trait="own.adapter", values=(None, "new")),
+            ),
+            message="weights in {subject} have no gradients",
+            label="train an adapter beside them",
+            cure=("own.lora", 64),
+            code="E531",
+        ),
+        Requirement(
+            subject="own.adapter",
+            trait="own.quantization",
+            when=(Condition(trait="own.adapter", values=("merge",)),),
+            message="an adapter cannot be folded into weights in {trait}",
+            reason="what it adds would be rounded away",
+            cure=("own.adapter", "continue"),
+            code="E531",
+        ),
+        Requirement(
+            subject="own.from",
+            trait="own.adapter",
+            relation=Relation.GIVEN,
+            when=(Condition(trait="carried", values=(True,)), Condition(trait="stage.objective", given=True)),
+            message="the weights carry an adapter, and `adapter` does not say what becomes of it",
+            label="`continue` trains it on, `merge` folds it into the weights first, `new` leaves it out",
+            cure=("own.adapter", "continue"),
+            code="E532",
+        ),
+        Inert(option="own.adapter", when=(Condition(trait="carried", given=False),), reason="the weights carry no adapter"),
+        Inert(option="own.adapter", when=(Condition(trait="stage.objective", given=False),), reason="only training goes on from one"),
+        Inert(
+            option="own.lora",
+            when=(Condition(trait="own.adapter", values=("continue",)),),
+            reason="the adapter that goes on has a rank of its own",
+        ),
+        Inert(option="own.lora", when=(Condition(trait="stage.objective", given=False),), reason="only training makes an adapter"),
     )
 
     shorthand: ClassVar[str] = "from"
@@ -68,7 +111,29 @@ class Model(Compatible):
         default=None,
         choices=(0, 1),
     )
+    quantization: Quantization | None = leaf(
+        "Frozen weights in fewer bits; null: none, or with ${stages.X} alone what X had.", default=None, example="nf4"
+    )
+    lora: Lora | None = leaf(
+        "Train a low-rank adapter beside frozen weights; null: all weights.", default=None, example="{r: 64, alpha: 128}"
+    )
+    adapter_from: str | None = leaf(
+        "An adapter of PEFT over the weights: a folder, package:NAME/folder or a hub id.",
+        default=None,
+        example="./adapter",
+        locates="model",
+    )
+    adapter: str | None = leaf(
+        "What training does with an adapter that the weights carry: go on with it, fold it into them first, or leave it out.",
+        default=None,
+        choices=("continue", "merge", "new"),
+    )
     dropout: float = leaf("Rate of every dropout module in training; replaces the checkpoint's own.", default=0.0, minimum=0, below=1)
+
+    @property
+    def drops(self) -> bool:
+        """Whether training draws dropout."""
+        return self.dropout > 0 or (self.lora is not None and self.lora.dropout > 0)
 
     @property
     def stated_shift(self) -> int | None:
@@ -87,6 +152,10 @@ class Model(Compatible):
             yield Problem(code="E301", message=f"a model has {which} of `from` and `scratch`", label=label)
         if self.scratch is None:
             return
+        for name in ("quantization", "lora", "adapter_from", "adapter"):
+            if getattr(self, name) is not None:
+                label = "train the weights themselves first"
+                yield Problem(code="E530", message=f"`{name}` beside random weights", path=(name,), label=label)
         if self.tokenizer is None:
             label = "name one: `tokenizer: bytes`, or ${stages.X} of a tokenizer stage"
             yield Problem(code="E302", message="a model from scratch brings no tokenizer", label=label)

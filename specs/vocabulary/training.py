@@ -143,7 +143,7 @@ class Training(Stage):
 
     def promoted(self) -> frozenset[Path]:
         """The micro batch, under dropout: stock modules draw it for each micro batch, so that its size changes the result."""
-        return frozenset({("batch", "micro")}) if self.model.dropout > 0 else frozenset()
+        return frozenset({("batch", "micro")}) if self.model.drops else frozenset()
 
     def completed(self) -> "Training":
         batch = replace(self.batch, micro=self.batch.micro or self.batch.global_)

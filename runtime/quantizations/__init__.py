@@ -1,0 +1,1 @@
+"""Quantisations through bitsandbytes. Every module has `build(word) -> transformers quantization config`."""
