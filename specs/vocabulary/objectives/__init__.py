@@ -1,13 +1,23 @@
 """Objectives: what a training stage minimises."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dllm_run.specs.word import Word
+
+from ..starts import Start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective(Word):
     """Base of the objectives."""
+
+    edit_heads: ClassVar[bool] = False
+    """Whether the model needs heads for insertions, deletions and substitutions."""
+
+    def data_start(self) -> Start | None:
+        """What every sequence is aligned with when its data are prepared; None: nothing."""
+        return None
 
     def scored_share(self) -> float:
         """Mean share of positions that reach the head, or a bound above it."""
