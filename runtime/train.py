@@ -15,6 +15,7 @@ from dllm_run.specs.vocabulary.training import Training
 from .build import build
 from .context import Context
 from .curve import save_curve
+from .edit_heads import add_heads, has_heads, leave_unread, mark
 from .failure import Failure
 from .history import history
 from .models import load
@@ -36,6 +37,8 @@ def train(context: Context) -> dict[str, Any]:
     loaded = load(context, body.model)
     if body.compute.gradient_checkpointing:
         loaded.denoiser.network.gradient_checkpointing_enable()
+    if body.objective.edit_heads:
+        _with_edit_heads(context, body, loaded.denoiser.network)
     rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps)
     reporter = Reporter(context, steps=steps, tokens_per_step=_mean_length(split) * body.batch.global_)
     trainer = DiffusionTrainer(
@@ -58,6 +61,16 @@ def train(context: Context) -> dict[str, Any]:
     if context.interrupted:
         return {}
     return _finish(context, loaded.denoiser.network, loaded.tokens.fast, steps, time.monotonic() - started)
+
+
+def _with_edit_heads(context: Context, body: Training, network: Any) -> None:
+    """A model from scratch gets heads as fresh as itself; other weights bring theirs."""
+    if not has_heads(network):
+        if body.model.scratch is None:
+            cure = "`heads: {kind: convert, model: …, to: edit_flow}`"
+            raise Failure(f"objective {body.objective.word} needs a model with heads for edits; a stage of kind convert adds them: {cure}")
+        add_heads(network, Stream(context.seed, "edit heads"))
+    leave_unread(network)
 
 
 def _steps(body: Training, context: Context) -> int:
@@ -120,16 +133,22 @@ def _arguments(body: Training, context: Context, steps: int) -> TrainingArgument
 def _finish(context: Context, network: Any, tokenizer: Any, steps: int, seconds: float) -> dict[str, Any]:
     folder = context.entry.output("model")
     network.save_pretrained(str(folder))
+    mark(network, folder)
     tokenizer.save_pretrained(str(folder))
-    found = history(context.entry)
+    body = context.stage.body
+    assert isinstance(body, Training)
+    measure, unit = body.objective.held_out, body.objective.unit
+    found = history(context.entry, measure)
     png = context.entry.path / "loss.png"
-    save_curve(png, found)
-    context.emit("curve", {"train": found.train, "held_out": found.held_out, "unit": "nats per token", "png": str(_shown(png))})
+    name = measure.replace("_", " ")
+    save_curve(png, found, measure=name, unit=unit)
+    shown = {"train": found.train, "held_out": found.held_out, "measure": name, "unit": unit, "png": str(_shown(png))}
+    context.emit("curve", shown)
     last = [loss for _, loss in found.train[-max(1, len(found.train) // 20) :]]
     return {
         "steps": steps,
         "loss": math.fsum(last) / len(last) if last else None,
-        "held_out_bound": found.held_out[-1][1] if found.held_out else None,
+        f"held_out_{measure}": found.held_out[-1][1] if found.held_out else None,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "seconds": round(seconds, 1),
     }

@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from dllm_run.specs.vocabulary.objectives.edit_flow import EditFlow
 from dllm_run.specs.vocabulary.training import Training
 
 from .context import Context
 from .denoiser import Denoiser
+from .edit_heads import mark
+from .edit_loss import edit_loss
 from .likelihood import Scored, elbo
 from .noise import Stream
 from .objectives import Objective
@@ -93,38 +96,42 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
             yield
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:  # the signature is Trainer's
-        """The bound on the held-out sequences, in nats per token, always with the same masks."""
+        """What the objective tells of the held-out sequences, such as the bound in nats per token, always with the same draws."""
         assert self.held_out is not None
         body = self.context.stage.body
         assert isinstance(body, Training) and body.evaluate is not None and body.batch.micro is not None
         denoiser: Denoiser = self.model
         count = min(len(self.held_out), body.evaluate.limit or len(self.held_out))
-        scored = [
-            Scored(tokens=tokens, id=index, prompt=prompt)
-            for index, (tokens, prompt) in enumerate(map(self.held_out.sequence, range(count)))
-        ]
         denoiser.eval()
         with self.compute_loss_context_manager():
-            bounds = elbo(
-                denoiser,
-                scored,
-                stream=Stream(self.context.seed, "evaluate"),
-                samples=1,
-                batch=body.batch.micro,
-                across=True,
-            )
+            value = self._held_out(denoiser, body, count)
         denoiser.train()
-        bound = sum(found.nll for found in bounds) / max(1, sum(len(item.tokens) - item.prompt for item in scored))
-        self.context.metric({"step": self.state.global_step, "bound": bound})
-        self.context.emit("evaluate", {"step": self.state.global_step, "bound": bound, "unit": "nats per token"})
-        found = {"eval_loss": bound}
+        measure = body.objective.held_out
+        self.context.metric({"step": self.state.global_step, measure: value})
+        told = {"step": self.state.global_step, "bound": value, "measure": measure.replace("_", " "), "unit": body.objective.unit}
+        self.context.emit("evaluate", told)
+        found = {"eval_loss": value}
         # Trainer's own does the same: without it the request to evaluate stands, and is met twice at the end.
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found
 
+    def _held_out(self, denoiser: Denoiser, body: Training, count: int) -> float:
+        assert self.held_out is not None and body.batch.micro is not None
+        stream = Stream(self.context.seed, "evaluate")
+        if isinstance(body.objective, EditFlow):
+            return edit_loss(denoiser, body.objective, self.held_out, count=count, batch=body.batch.micro, stream=stream)
+        scored = [
+            Scored(tokens=tokens, id=index, prompt=prompt)
+            for index, (tokens, prompt) in enumerate(map(self.held_out.sequence, range(count)))
+        ]
+        bounds = elbo(denoiser, scored, stream=stream, samples=1, batch=body.batch.micro, across=True)
+        return sum(found.nll for found in bounds) / max(1, sum(len(item.tokens) - item.prompt for item in scored))
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save the network inside the denoiser, as transformers would."""
+        assert output_dir is not None
         self.model.network.save_pretrained(output_dir)
+        mark(self.model.network, Path(output_dir))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Trainer writes `checkpoint-N`; it gets its final name once it is complete, and only then older ones go."""

@@ -15,6 +15,11 @@ class Objective(Word):
     edit_heads: ClassVar[bool] = False
     """Whether the model needs heads for insertions, deletions and substitutions."""
 
+    held_out: ClassVar[str] = "bound"
+    """What is told of the held-out rows while training: a key of its metrics."""
+    unit: ClassVar[str] = "nats per token"
+    """Of the loss and of what is told of the held-out rows; empty: it has none."""
+
     def data_start(self) -> Start | None:
         """What every sequence is aligned with when its data are prepared; None: nothing."""
         return None

@@ -20,6 +20,8 @@ class EditFlow(Objective):
 
     word: ClassVar[str] = "edit_flow"
     edit_heads: ClassVar[bool] = True
+    held_out: ClassVar[str] = "edit_loss"
+    unit: ClassVar[str] = ""
     table: ClassVar[tuple[Row, ...]] = (
         Requirement(
             trait="model.attention",
