@@ -103,7 +103,7 @@ class Traits:
         return Trait(stage if isinstance(stage, DataStage) else None, data.path[:2])
 
     def edit_heads(self) -> Trait:
-        """Whether the weights have heads for edits: False where they began from scratch and never got any; the place is their last stage."""
+        """Whether the weights have heads for edits: False where they began from scratch and never got any; told at their last stage."""
         upstream = list(self._upstream(self.name))
         self.consulted.update(("stages", name, key) for name in upstream for key in (Stage.tag, "model", "objective", "to"))
         added = next((name for name in upstream if self.spec.stages[name].adds_edit_heads()), None)

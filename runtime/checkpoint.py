@@ -1,10 +1,11 @@
 """Networks from nothing and from folders: stock transformers classes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from dllm_run.specs.vocabulary.compute import Compute
 from dllm_run.specs.vocabulary.model import Model
@@ -30,7 +31,7 @@ def fresh(model: Model, tokens: Tokens, compute: Compute, stream: Stream) -> Any
 def from_folder(folder: Path, compute: Compute, dropout: float) -> Any:
     """The network in a folder, read bidirectionally. Raises Failure where its files do not fit a stock architecture."""
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = _config(folder)
     except (OSError, ValueError) as error:
         raise Failure(f"{folder} holds no model that transformers knows: {str(error).splitlines()[0]}") from None
     for name in vars(config):
@@ -54,3 +55,16 @@ def from_folder(folder: Path, compute: Compute, dropout: float) -> Any:
     if problems:
         raise Failure(f"the weights in {folder} do not fit {type(network).__name__}: {'; '.join(problems)}")
     return network
+
+
+def _config(folder: Path) -> Any:
+    """The configuration of a folder; heads for edits lie beside a stock architecture, whose type stands behind a prefix."""
+    path = folder / "config.json"
+    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kind = str(said.get("model_type", ""))
+    if not kind.startswith("editflow-"):
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    bare = kind.removeprefix("editflow-")
+    if bare not in CONFIG_MAPPING:
+        raise ValueError(f"model type {kind}")
+    return CONFIG_MAPPING[bare].from_dict({**said, "model_type": bare})

@@ -21,7 +21,7 @@ def save_curve(path: Path, found: History, *, measure: str, unit: str) -> None:
         steps, bounds = zip(*found.held_out, strict=True)
         axes.plot(steps, bounds, "o-", color="#c8553d", markersize=3, linewidth=1.5, label=f"held-out {measure}")
     axes.set_xlabel("step")
-    axes.set_ylabel(unit or "loss")
+    axes.set_ylabel(unit)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     if found.train or found.held_out:

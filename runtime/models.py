@@ -14,6 +14,7 @@ from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from .checkpoint import fresh, from_folder
 from .context import Context
 from .denoiser import Denoiser
+from .edit_heads import load_heads
 from .failure import Failure
 from .noise import Stream
 from .tokenizers import Tokens, from_word
@@ -42,6 +43,7 @@ def load(context: Context, model: Model | Reference) -> Loaded:
         own = model.tokenizer if isinstance(model, Model) else None
         tokens = tokenizer_of(context, own) if own is not None else tokens_of(folder)
         network = from_folder(folder, context.compute, facts.dropout)
+        load_heads(network, folder)
     size = int(network.config.vocab_size)
     if tokens.size > size:
         raise Failure(f"the tokenizer has {tokens.size} tokens, the model's vocabulary only {size}")

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from dllm_run.specs.vocabulary.objectives.edit_flow import EditFlow
 from dllm_run.specs.vocabulary.training import Training
 
 from .context import Context
@@ -22,6 +21,7 @@ from .edit_loss import edit_loss
 from .likelihood import Scored, elbo
 from .noise import Stream
 from .objectives import Objective
+from .objectives.edit_flow import EditFlowObjective
 from .prepared import Split
 from .training_rows import InOrder, TrainingRows, rows_of
 
@@ -118,8 +118,8 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
     def _held_out(self, denoiser: Denoiser, body: Training, count: int) -> float:
         assert self.held_out is not None and body.batch.micro is not None
         stream = Stream(self.context.seed, "evaluate")
-        if isinstance(body.objective, EditFlow):
-            return edit_loss(denoiser, body.objective, self.held_out, count=count, batch=body.batch.micro, stream=stream)
+        if isinstance(self.objective, EditFlowObjective):
+            return edit_loss(denoiser, self.objective, self.held_out, count=count, batch=body.batch.micro, stream=stream)
         scored = [
             Scored(tokens=tokens, id=index, prompt=prompt)
             for index, (tokens, prompt) in enumerate(map(self.held_out.sequence, range(count)))

@@ -59,11 +59,14 @@ class EditFlowObjective:
 
     def draw(self, stream: Stream, rows: Rows) -> EditDraws:
         """t in [0, 1 - epsilon), one stratum per row if stratified; a uniform per column."""
+        return self._draw(stream, rows, stratified=self.stratified)
+
+    def _draw(self, stream: Stream, rows: Rows, *, stratified: bool) -> EditDraws:
         _, goal_BC = columns(rows)
         column_C = torch.arange(goal_BC.shape[1], device=goal_BC.device)
         # Column -1 is the row's time, the others its own: one stream, no two numbers shared.
         u_B = stream.uniform(rows.sample_B, rows.visit_B, torch.tensor(-1, device=column_C.device))
-        if self.stratified:
+        if stratified:
             u_B = (rows.slot_B.to(torch.float32) + u_B) / rows.batch
         column_BC = stream.uniform(rows.sample_B[:, None], rows.visit_B[:, None], column_C[None, :])
         return EditDraws((1 - self.epsilon) * u_B, column_BC)
@@ -75,24 +78,41 @@ class EditFlowObjective:
 
     def loss(self, denoiser: Denoiser, rows: Rows, draws: EditDraws) -> Loss:
         """Weighted sum over the batch; only what remains to be substituted or inserted reaches a head of tokens."""
+        weight_B = rate_weight(self.schedule, draws.time_B, self.max_weight)
+        if self.normalise == "sequence":
+            weight_B = weight_B / rows.maskable_BL.sum(-1).clamp(min=1)
+        return Loss(self._weighed(denoiser, rows, draws, weight_B).total, self.denominator(rows))
+
+    def bound(self, denoiser: Denoiser, rows: Rows, stream: Stream) -> Tensor:
+        """What evaluation averages: the loss of every row, float64 [B]. It is no bound of a likelihood."""
+        draws = self._draw(stream, rows, stratified=True)
+        weight_B = rate_weight(self.schedule, draws.time_B, self.max_weight)
+        return self._weighed(denoiser, rows, draws, weight_B).row_B * weight_B
+
+    def _weighed(self, denoiser: Denoiser, rows: Rows, draws: EditDraws, weight_B: Tensor) -> "_Weighed":
         start_BC, goal_BC = columns(rows)
         at_goal_BC = draws.column_BC < self.schedule.kappa(draws.time_B)[:, None]
         noisy = compacted(torch.where(at_goal_BC, goal_BC, start_BC), goal_BC, fill=denoiser.mask_token)
         edits = read(denoiser, noisy.tokens_BL, everyone(noisy.valid_BL))
-        weight_B = self._weight(rows, draws).to(edits.rate_BL3.dtype)
+        weight_B = weight_B.to(edits.rate_BL3.dtype)
         all_B = (rates(edits) * noisy.valid_BL[:, :, None]).sum((1, 2))
-        remaining_R = log_rate(edits.rate_BL3[noisy.row_R, noisy.position_R, noisy.edit_R])
-        total = (weight_B * all_B).sum() - (weight_B[noisy.row_R] * remaining_R).sum()
+        log_R = log_rate(edits.rate_BL3[noisy.row_R, noisy.position_R, noisy.edit_R])
+        total = (weight_B * all_B).sum() - (weight_B[noisy.row_R] * log_R).sum()
+        row_B = all_B.detach().double().index_add(0, noisy.row_R, -log_R.detach().double())
         for edit, features_BLD in ((SUBSTITUTE, edits.about_BLD), (INSERT, edits.features_BLD)):
-            chosen = noisy.edit_R == edit
-            row_R = noisy.row_R[chosen]
-            features_RD = features_BLD[row_R, noisy.position_R[chosen]]
-            total = total + token_entropy(denoiser, edit, features_RD, noisy.token_R[chosen], weight_B[row_R]).total
-        return Loss(total, self.denominator(rows))
+            chosen_R = noisy.edit_R == edit
+            row_K = noisy.row_R[chosen_R]
+            features_KD = features_BLD[row_K, noisy.position_R[chosen_R]]
+            found = token_entropy(denoiser, edit, features_KD, noisy.token_R[chosen_R], weight_B[row_K])
+            total, row_B = total + found.total, row_B.index_add(0, row_K, found.nll_R.double())
+        return _Weighed(total, row_B)
 
-    def _weight(self, rows: Rows, draws: EditDraws) -> Tensor:
-        weight_B = rate_weight(self.schedule, draws.time_B, self.max_weight)
-        return weight_B / rows.maskable_BL.sum(-1).clamp(min=1) if self.normalise == "sequence" else weight_B
+
+class _Weighed(NamedTuple):
+    total: Tensor
+    """Scalar with gradient: the weighted sum."""
+    row_B: Tensor
+    """Of each row without its weight, without gradient."""
 
 
 def columns(rows: Rows) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from dllm_run.specs.vocabulary.starts.masks import Masks
 
-from ..tokenizers import Tokens
 from . import Start
 
 

@@ -18,7 +18,7 @@ class Objective(Word):
     held_out: ClassVar[str] = "bound"
     """What is told of the held-out rows while training: a key of its metrics."""
     unit: ClassVar[str] = "nats per token"
-    """Of the loss and of what is told of the held-out rows; empty: it has none."""
+    """Of the loss and of what is told of the held-out rows."""
 
     def data_start(self) -> Start | None:
         """What every sequence is aligned with when its data are prepared; None: nothing."""

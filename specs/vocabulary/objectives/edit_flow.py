@@ -21,7 +21,7 @@ class EditFlow(Objective):
     word: ClassVar[str] = "edit_flow"
     edit_heads: ClassVar[bool] = True
     held_out: ClassVar[str] = "edit_loss"
-    unit: ClassVar[str] = ""
+    unit: ClassVar[str] = "per token"
     table: ClassVar[tuple[Row, ...]] = (
         Requirement(
             trait="model.attention",

@@ -12,7 +12,7 @@ Points = Sequence[Sequence[float]]
 
 
 def curve_text(train: Points, held_out: Points, unit: str, measure: str = "bound") -> Text:
-    """Train losses as dots, the held-out bound, or another measure, as a line; points are (step, value), those that are not finite are left out."""
+    """Train losses as dots, the measure of held-out rows as a line; points are (step, value), those that are not finite left out."""
     dots, line = _finite(train), _finite(held_out)
     if not dots and not line:
         return Text("no finite loss to draw")
@@ -30,7 +30,7 @@ def curve_text(train: Points, held_out: Points, unit: str, measure: str = "bound
     for axis in (0, 1):
         ticks = round_ticks([point[axis] for point in dots + line])
         figure.ruler(axis).ticks(ticks, [f"{tick:g}" for tick in ticks])
-    return Text("\n").join([_legend(bool(dots), bool(line), unit or "loss", measure), Text.from_ansi(figure.build().string().rstrip())])
+    return Text("\n").join([_legend(bool(dots), bool(line), unit, measure), Text.from_ansi(figure.build().string().rstrip())])
 
 
 def round_ticks(values: Sequence[float]) -> list[float]:

@@ -96,8 +96,8 @@ class Display:
     def _on_evaluate(self, event: dict[str, Any]) -> None:
         bound = (f"{event['bound']:.3f}", "bold")
         # Events of earlier versions name no measure: there was one.
-        measure, unit = event.get("measure", "bound"), f" {event['unit']}" if event["unit"] else ""
-        self._say(Text.assemble((self._stage, "bold"), f"  step {event['step']}  held-out {measure} ", bound, unit))
+        name = f"  step {event['step']}  held-out {event.get('measure', 'bound')} "
+        self._say(Text.assemble((self._stage, "bold"), name, bound, f" {event['unit']}"))
 
     def _on_result(self, event: dict[str, Any]) -> None:
         self._say(Text(visible(event["title"]), "bold"))
