@@ -32,7 +32,7 @@ class Head:
         kept = _Kept()
         with _swapped(self.network, self._output_name(), kept):
             self.logits(hidden_RD)
-        return kept.features
+        return kept.features[0]
 
     def projection(self) -> Projection | None:
         """The last linear layer, where logits are just that of `features`; None where something follows it, or it is no plain one."""
