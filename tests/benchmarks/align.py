@@ -1,6 +1,6 @@
 """How long an alignment takes, beside the same table written out cell by cell in Python, in one run.
 
-    python tests/benchmarks/align.py [LENGTH]
+python tests/benchmarks/align.py [LENGTH]
 """
 
 import random

@@ -1,6 +1,7 @@
 """Edit Flows from end to end: a model from scratch learns, heads are added to a trained one, and runs that cannot work are refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,8 @@ def test_a_model_from_scratch_learns_to_write_from_nothing(folder: Path) -> None
     assert [step for step, _ in found.held_out] == [10, 20, 30]
     results = context.entry.results()
     assert results is not None and results["held_out_edit_loss"] == found.held_out[-1][1] < found.held_out[0][1]
+    word = context.stage.body.model.scratch
+    assert results["parameters"] == replace(word.geometry(98), edit_heads=True).parameters()
     # What was told is the loss of the saved weights, whatever the batch.
     loaded = load(context, Reference(stage_id(plan, "train"), "model"))
     objective, split = EditFlowObjective(context.stage.body.objective), Split.open(data.entry.output("data"), HELD_OUT)
@@ -120,7 +123,9 @@ def test_heads_are_added_to_a_trained_model_and_then_trained(folder: Path) -> No
 
 def test_a_killed_run_goes_on_with_the_same_heads(folder: Path) -> None:
     """Stopped after step 2 and started again, against a run that was never stopped."""
-    spec = SPEC.replace("duration: 30 steps", "duration: 4 steps\n    checkpoint: {every: 2 steps, keep: 2}").replace("10 steps}", "2 steps}")
+    spec = SPEC.replace("duration: 30 steps", "duration: 4 steps\n    checkpoint: {every: 2 steps, keep: 2}").replace(
+        "10 steps}", "2 steps}"
+    )
     plan = compiled(folder, spec)
     run_stage(plan, "train.data", folder)
     whole = run_stage(plan, "train", folder)

@@ -32,7 +32,7 @@ class EditFlow(Objective):
             trait="edit_heads",
             values=(True,),
             message="objective {subject} needs a model with heads for edits, and this one has none",
-            reason="a stage of kind convert adds them: `heads: {kind: convert, model: …, to: edit_flow}`, then `model: ${{stages.heads}}`",
+            reason="a stage of kind convert adds them: `heads: {kind: convert, model: …, to: edit_flow}`, then `model: ${stages.heads}`",
             code="E450",
         ),
         Requirement(
