@@ -1,6 +1,7 @@
 """Shorthands written out: a bare scalar where a map is meant becomes that map. What has none stays the very same node."""
 
 from dllm_run.specs.field import FieldInfo, Shape, fields_of
+from dllm_run.specs.reference import Reference
 from dllm_run.specs.word import Word, is_family, members
 
 from .node import Node
@@ -96,11 +97,18 @@ def _same_or_new(node: Node, value: dict[str, Node]) -> Node:
 
 
 def _shorthand(value: str | int | float | bool | None, shape: Shape) -> str | None:
-    if value is None or isinstance(value, bool) or shape.cls is None or (isinstance(value, str) and value.startswith("${")):
+    if value is None or isinstance(value, bool) or shape.cls is None:
         return None
     key: str | None = getattr(shape.cls, "shorthand", None)
+    if isinstance(value, str) and value.startswith("${"):
+        return key if key is not None and Reference.matches(value) and _is_edge(shape, key) else None
     if key is None:
         return None
     if shape.scalars and not (is_family(shape.cls) and value in members(shape.cls)):
         return None
     return key
+
+
+def _is_edge(shape: Shape, key: str) -> bool:
+    """Whether a stage may stand for the field that a shorthand means, and not for the whole: the model of a training is {from: stage}."""
+    return not shape.edge and any(info.key == key and info.shape.edge for info in fields_of(shape.cls or object))

@@ -141,11 +141,12 @@ class _Lowering:
         form = stage.data_format or format_of(self.spec, model, data)
         # On the CPU, but sent off as the rest is: a cluster asks for account and set-up lines there too.
         launch: Launch = self.spec.launch
-        key = (id(data), form, tokenizer if isinstance(tokenizer, (str, Reference)) else id(tokenizer), id(launch), self.spec.seed)
+        start = stage.objective.data_start() if isinstance(stage, Training) else None
+        key = (id(data), form, tokenizer if isinstance(tokenizer, (str, Reference)) else id(tokenizer), start, id(launch), self.spec.seed)
         found = self.shared.plan(
             key,
             (data, tokenizer, launch),
-            lambda: self._seeded(DataStage(data=data, format=form, tokenizer=tokenizer, launch=launch).completed()),
+            lambda: self._seeded(DataStage(data=data, format=form, tokenizer=tokenizer, start=start, launch=launch).completed()),
             edges,
         )
         self.ids[f"{name}.data"] = found

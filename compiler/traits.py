@@ -98,6 +98,22 @@ class Traits:
             return Trait(None if data.value is None else "text", (*path, "kind"))
         return Trait(stage.data_format or format_of(self.spec, model, data.value), (*path, "kind"))
 
+    def prepared(self) -> Trait:
+        """The stage that prepares the data, where the spec has one."""
+        reader, data = self._read_through(self.name)
+        stage = self.spec.stages[reader]
+        return Trait(stage if isinstance(stage, DataStage) else None, data.path[:2])
+
+    def edit_heads(self) -> Trait:
+        """Whether the weights have heads for edits: False where they began from scratch and never got any; told at their last stage."""
+        upstream = list(self._upstream(self.name))
+        self.consulted.update(("stages", name, key) for name in upstream for key in (Stage.tag, "model", "objective", "to"))
+        added = next((name for name in upstream if self.spec.stages[name].adds_edit_heads()), None)
+        if added is not None:
+            return Trait(True, ("stages", added))
+        fresh = _below(self.weights(), "scratch").value is not None
+        return Trait(False, ("stages", upstream[0])) if fresh and upstream else Trait(None, self.path)
+
     def tokenizer(self) -> Trait:
         """The tokenizer of the stage's model, or of the data that it prepares; none where it lies beside weights."""
         if isinstance(self.stage, DataStage):
@@ -212,6 +228,8 @@ _ROOTS = {
     "stage": Traits.own_stage,
     "data": Traits.data,
     "format": Traits.format,
+    "prepared": Traits.prepared,
+    "edit_heads": Traits.edit_heads,
     "tokenizer": Traits.tokenizer,
     "data_tokenizer": Traits.data_tokenizer,
     "model": Traits.model,

@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from dllm_run.specs.vocabulary.lora import Lora
 
+from .edit_heads import MODULES as EDIT_MODULES
 from .failure import Failure
 from .families import Format
 from .noise import Stream
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+EDIT_RATES = "rate_heads.0"
+"""The linear layer of the heads of rates, whose softplus has no weights."""
 _PREFIX = "base_model."
 """What a PeftModel puts before the name of each of its tensors."""
 _PART = re.compile(r"^(?P<prefix>base_model\.model\.)?(?P<module>.+?)\.(?P<part>lora_[\w.]+|token_adapter\..+|base_layer\..+|weight|bias)$")
@@ -77,14 +80,16 @@ class Adapter:
 
 def fresh_adapter(network: Any, lora: Lora, stream: Stream, format: Format | None, *, rows: tuple[int, ...] = ()) -> Adapter:
     """A new adapter, its first factors drawn from the stream; nothing else of the network is trained but the embeddings of `rows`."""
+    # Heads for edits are new: they are trained whole.
+    heads = [EDIT_RATES if name == EDIT_RATES.partition(".")[0] else name for name in EDIT_MODULES if name in network._modules]
     config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.completed_alpha(),
         lora_dropout=lora.dropout,
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
-        exclude_modules=_heads(network),
+        exclude_modules=heads or None,
         bias=lora.bias,
-        modules_to_save=list(lora.modules_to_save) or None,
+        modules_to_save=[*lora.modules_to_save, *heads] or None,
         use_rslora=lora.rslora,
         use_dora=lora.dora,
         init_lora_weights=True if lora.init == "kaiming" else lora.init,
@@ -131,12 +136,6 @@ def freeze(network: nn.Module) -> None:
     """Train nothing of it."""
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-
-
-def _heads(network: Any) -> list[str] | None:
-    """Output matrices that `all-linear` must leave alone beside the language model's own: those of edits."""
-    found = [name for name in ("sub_logits", "ins_logits", "rate_heads.0") if name.partition(".")[0] in network._modules]
-    return found or None
 
 
 def _tensors(folder: Path) -> dict[str, Tensor]:

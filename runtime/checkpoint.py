@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import save_torch_state_dict
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedConfig
@@ -22,6 +22,8 @@ from dllm_run.specs.vocabulary.quantizations import Quantization
 
 from .build import build
 from .config_json import Architecture, read_config, set_dropout
+from .edit_heads import MODULES as EDIT_MODULES
+from .edit_heads import mark
 from .failure import Failure
 from .families import Format, format_of
 from .noise import Stream
@@ -29,7 +31,7 @@ from .tokenizers import Tokens
 
 _SPARE = re.compile(r"(rotary_emb\.inv_freq|position_ids|attn\.(masked_)?bias|(^|\.)pooler\..*|(^|\.)seq_relationship\..*)$")
 """Tensors of published files that no language model needs: tables that are computed, and heads of other tasks."""
-EDIT_HEADS = ("sub_logits.", "ins_logits.", "rate_heads.")
+EDIT_HEADS = tuple(f"{name}." for name in EDIT_MODULES)
 """What the checkpoint of an Edit Flow has beside its language model."""
 _SHOWN = 5
 """Tensors of each kind that a message names."""
@@ -99,6 +101,7 @@ def save(network: Any, folder: Path, state: Mapping[str, Tensor] | None = None) 
     published, form = vars(network.config).get("published"), published_format(network)
     if published is None or form is None:
         network.save_pretrained(str(folder), state_dict=state)
+        mark(network, folder)
         return
     folder.mkdir(parents=True, exist_ok=True)
     tied = set(network.all_tied_weights_keys or ())
@@ -107,6 +110,7 @@ def save(network: Any, folder: Path, state: Mapping[str, Tensor] | None = None) 
     save_torch_state_dict(weights, str(folder), metadata={"format": "pt"})
     text = json.dumps(_said(published, form, network.config), indent=2, sort_keys=True)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    mark(network, folder)
 
 
 def _said(published: dict[str, Any], form: Format, config: PreTrainedConfig) -> dict[str, Any]:
@@ -145,15 +149,6 @@ def shift_of(network: Any) -> int:
     published = vars(network.config).get("published") or {}
     family = family_for(published.get("model_type", network.config.model_type))
     return 0 if family is None else family.logit_shift
-
-
-def edit_heads(folder: Path) -> dict[str, Tensor]:
-    """The tensors of the three heads in the checkpoint of an Edit Flow; empty where there are none."""
-    found: dict[str, Tensor] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), framework="pt") as stream:
-            found.update({name: stream.get_tensor(name) for name in stream.keys() if name.startswith(EDIT_HEADS)})  # noqa: SIM118
-    return found
 
 
 def _renamed(name: str, renames: Mapping[str, str]) -> str:

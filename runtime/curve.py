@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from .history import History
 
 
-def save_curve(path: Path, found: History) -> None:
-    """Write a PNG: training loss as dots with a running mean, the held-out bound as a line."""
+def save_curve(path: Path, found: History, *, measure: str, unit: str) -> None:
+    """Write a PNG: training loss as dots with a running mean, what is told of the held-out rows as a line."""
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -19,9 +19,9 @@ def save_curve(path: Path, found: History) -> None:
         axes.plot(steps, _smooth(list(losses)), color="#3f6f9f", linewidth=1.2, label="training loss, running mean")
     if found.held_out:
         steps, bounds = zip(*found.held_out, strict=True)
-        axes.plot(steps, bounds, "o-", color="#c8553d", markersize=3, linewidth=1.5, label="held-out bound")
+        axes.plot(steps, bounds, "o-", color="#c8553d", markersize=3, linewidth=1.5, label=f"held-out {measure}")
     axes.set_xlabel("step")
-    axes.set_ylabel("nats per token")
+    axes.set_ylabel(unit)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     if found.train or found.held_out:

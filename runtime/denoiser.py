@@ -59,6 +59,10 @@ class Denoiser(nn.Module):
         self.head_rows += hidden_RD.shape[0]
         return self._scored(hidden_RD)
 
+    def features(self, hidden_RD: Tensor) -> Tensor:
+        """What the last linear layer of the head multiplies, [R, D']: hidden states after the transform that some heads have."""
+        return self._head.features(hidden_RD)
+
     def logits(self, tokens_BL: Tensor, seen: Seen, chosen_BL: Tensor) -> Tensor:
         """Logits [R, V] of the R positions where `chosen_BL` is True, in row-major order."""
         return self.head(self.hidden(tokens_BL, seen)[chosen_BL])

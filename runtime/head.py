@@ -29,8 +29,10 @@ class Head:
 
     def features(self, hidden_RD: Tensor) -> Tensor:
         """What the last linear layer multiplies, [R, D']."""
-        with _swapped(self.network, self._output_name(), nn.Identity()):
-            return self.logits(hidden_RD)
+        kept = _Kept()
+        with _swapped(self.network, self._output_name(), kept):
+            self.logits(hidden_RD)
+        return kept.features[0]
 
     def projection(self) -> Projection | None:
         """The last linear layer, where logits are just that of `features`; None where something follows it, or it is no plain one."""
@@ -86,6 +88,16 @@ class _Given(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> _Answer:
         return self.answer
+
+
+class _Kept(nn.Module):
+    """An output matrix that only remembers what it was given: what follows it, such as a soft cap, is then no part of that."""
+
+    features: Tensor
+
+    def forward(self, features: Tensor) -> Tensor:
+        self.features = features
+        return features
 
 
 class _swapped:

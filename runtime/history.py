@@ -17,16 +17,16 @@ class History:
     held_out: list[tuple[int, float]]
 
 
-def history(entry: Entry) -> History:
-    """Read the metrics of every attempt."""
+def history(entry: Entry, measure: str = "bound") -> History:
+    """Read the metrics of every attempt; `measure` is the key of what is told of the held-out rows."""
     train: dict[int, float] = {}
     held_out: dict[int, float] = {}
     for attempt in entry.attempts():
         for line in _lines(attempt.metrics):
             if "loss" in line:
                 train[line["step"]] = line["loss"]
-            if "bound" in line:
-                held_out[line["step"]] = line["bound"]
+            if measure in line:
+                held_out[line["step"]] = line[measure]
     return History(sorted(train.items()), sorted(held_out.items()))
 
 

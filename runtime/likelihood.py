@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .denoiser import Denoiser
 from .noise import Stream
-from .rows import Rows, pad_rows
+from .rows import Aligned, Rows, pad_rows
 from .seen import everyone
 
 
@@ -21,6 +21,8 @@ class Scored:
     id: int
     """What its masks hang on: never its place in a batch."""
     prompt: int = 0
+    aligned: Aligned | None = None
+    """With its start, where edits are scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,18 @@ def averaged(
             visits=[sample for _, sample in chunk],
             slots=[slots[index * samples + sample] for index, sample in chunk],
             batch=total if across else samples,
+            aligned=_aligned([sequences[index] for index, _ in chunk]),
         )
         for (index, sample), value in zip(chunk, bounds(denoiser, rows.to(device), stream).tolist(), strict=True):
             sums[index][sample] = value
         if progress is not None:
             progress(start + len(chunk), total)
     return [_bound(values) for values in sums]
+
+
+def _aligned(sequences: list[Scored]) -> list[Aligned] | None:
+    found = [item.aligned for item in sequences if item.aligned is not None]
+    return found if len(found) == len(sequences) else None
 
 
 def whole_rows(denoiser: Denoiser, rows: Rows, stream: Stream) -> Tensor:

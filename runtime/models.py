@@ -16,6 +16,7 @@ from .adapters import CONFIG, adapter_in, freeze, fresh_adapter, is_adapter
 from .checkpoint import fresh, from_folder, published_format, shift_of
 from .context import Context
 from .denoiser import Denoiser
+from .edit_heads import load_heads
 from .failure import Failure
 from .noise import Stream
 from .tokenizers import Tokens, from_word
@@ -46,6 +47,7 @@ def load(context: Context, model: Model | Reference, *, whole: bool = False) -> 
         own = model.tokenizer if isinstance(model, Model) else None
         tokens = tokenizer_of(context, own) if own is not None else tokens_of(pieces.tokenizer)
         network = from_folder(pieces.base, context.compute, facts.dropout, quantization)
+        load_heads(network, pieces.base)
         format = published_format(network)
         for folder in pieces.folded:
             adapter_in(network, folder, format).fold()

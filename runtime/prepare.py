@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from dllm_run.specs.vocabulary.data import Data
 
+from .align import Alignment
 from .failure import Failure
 from .noise import Stream
 from .sources import Row
@@ -22,6 +23,8 @@ class Sequences:
     """Rows that lost their end."""
     dropped: int = 0
     """Rows that were too long to keep."""
+    alignments: list[Alignment] | None = None
+    """Of each sequence with its start, where an objective edits one into the other."""
 
     def add(self, tokens: list[int], prompt: int) -> None:
         """One more sequence."""

@@ -11,6 +11,8 @@ from .sources import Row
 TRAIN = "train"
 HELD_OUT = "held_out"
 ROWS = "held_out_rows.jsonl"
+START = "start"
+GOAL = "goal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,16 @@ class Split:
         """Tokens of a sequence, and how many of them are never masked."""
         row = self._table[index]  # type: ignore[index]  # datasets has no types
         return row["tokens"], row["prompt"]
+
+    @property
+    def aligned(self) -> bool:
+        """Whether every sequence is aligned with its start."""
+        return START in self._table.column_names  # type: ignore[attr-defined]  # datasets has no types
+
+    def alignment(self, index: int) -> tuple[list[int], list[int]]:
+        """Columns of the start of a sequence and of itself."""
+        row = self._table[index]  # type: ignore[index]  # datasets has no types
+        return row[START], row[GOAL]
 
 
 def held_out_rows(data: Path) -> list[Row]:

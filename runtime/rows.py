@@ -5,6 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .align import BLANK
+
+Aligned = tuple[list[int], list[int]]
+"""Columns of a sequence's start and of itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
@@ -26,6 +31,10 @@ class Rows:
     """Rows of the global batch."""
     document_BL: Tensor | None = None
     """int64: which of the texts that were joined a token belongs to; None: a row is one text."""
+    start_BC: Tensor | None = None
+    """int64, for edits: the columns of the text at the start, BLANK where it has no token; None: rows are not edited."""
+    goal_BC: Tensor | None = None
+    """int64: the same columns of the clean sequence."""
 
     def to(self, device: torch.device) -> "Rows":
         """The same rows on another device."""
@@ -38,18 +47,25 @@ class Rows:
             slot_B=self.slot_B.to(device),
             batch=self.batch,
             document_BL=None if self.document_BL is None else self.document_BL.to(device),
+            start_BC=None if self.start_BC is None else self.start_BC.to(device),
+            goal_BC=None if self.goal_BC is None else self.goal_BC.to(device),
         )
 
 
 def pad_rows(
-    sequences: list[list[int]], prompts: list[int], *, pad: int, samples: list[int], visits: list[int], slots: list[int], batch: int
+    sequences: list[list[int]],
+    prompts: list[int],
+    *,
+    pad: int,
+    samples: list[int],
+    visits: list[int],
+    slots: list[int],
+    batch: int,
+    aligned: list[Aligned] | None = None,
 ) -> Rows:
-    """Rows from token lists; the first `prompts[b]` tokens of row b are given, never masked."""
-    length = max(map(len, sequences))
-    tokens_BL = torch.full((len(sequences), length), pad, dtype=torch.int64)
-    for index, tokens in enumerate(sequences):
-        tokens_BL[index, : len(tokens)] = torch.tensor(tokens, dtype=torch.int64)
-    column_L = torch.arange(length)
+    """Rows from token lists; the first `prompts[b]` tokens of row b are given, never masked. `aligned`: for edits."""
+    tokens_BL = _padded(sequences, pad)
+    column_L = torch.arange(tokens_BL.shape[1])
     valid_BL = column_L < torch.tensor([len(tokens) for tokens in sequences])[:, None]
     return Rows(
         tokens_BL=tokens_BL,
@@ -59,4 +75,13 @@ def pad_rows(
         visit_B=torch.tensor(visits),
         slot_B=torch.tensor(slots),
         batch=batch,
+        start_BC=None if aligned is None else _padded([start for start, _ in aligned], BLANK),
+        goal_BC=None if aligned is None else _padded([goal for _, goal in aligned], BLANK),
     )
+
+
+def _padded(lists: list[list[int]], fill: int) -> Tensor:
+    found = torch.full((len(lists), max(map(len, lists))), fill, dtype=torch.int64)
+    for index, numbers in enumerate(lists):
+        found[index, : len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
+    return found

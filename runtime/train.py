@@ -16,6 +16,7 @@ from .build import build
 from .checkpoint import save
 from .context import Context
 from .curve import save_curve
+from .edit_heads import add_heads, has_heads, leave_unread
 from .failure import Failure
 from .history import history
 from .models import adapt, load
@@ -35,6 +36,8 @@ def train(context: Context) -> dict[str, Any]:
         raise Failure("the data set has no training sequences")
     steps = _steps(body, context)
     loaded = load(context, body.model)
+    if body.objective.edit_heads:
+        _with_edit_heads(context, body, loaded.denoiser.network)
     adapt(loaded, body.model, Stream(context.seed, "adapter"))
     if body.compute.gradient_checkpointing:
         loaded.denoiser.network.activation_checkpointing_enable()
@@ -60,6 +63,16 @@ def train(context: Context) -> dict[str, Any]:
     if context.interrupted:
         return {}
     return _finish(context, loaded.denoiser.network, loaded.tokens.fast, steps, time.monotonic() - started)
+
+
+def _with_edit_heads(context: Context, body: Training, network: Any) -> None:
+    """A model from scratch gets heads as fresh as itself; other weights bring theirs."""
+    if not has_heads(network):
+        if body.model.scratch is None:
+            cure = "`heads: {kind: convert, model: …, to: edit_flow}`"
+            raise Failure(f"objective {body.objective.word} needs a model with heads for edits; a stage of kind convert adds them: {cure}")
+        add_heads(network, Stream(context.seed, "edit heads"))
+    leave_unread(network)
 
 
 def _steps(body: Training, context: Context) -> int:
@@ -123,15 +136,20 @@ def _finish(context: Context, network: Any, tokenizer: Any, steps: int, seconds:
     folder = context.entry.output("model")
     save(network, folder)
     tokenizer.save_pretrained(str(folder))
-    found = history(context.entry)
+    body = context.stage.body
+    assert isinstance(body, Training)
+    measure, unit = body.objective.held_out, body.objective.unit
+    found = history(context.entry, measure)
     png = context.entry.path / "loss.png"
-    save_curve(png, found)
-    context.emit("curve", {"train": found.train, "held_out": found.held_out, "unit": "nats per token", "png": str(_shown(png))})
+    name = measure.replace("_", " ")
+    save_curve(png, found, measure=name, unit=unit)
+    shown = {"train": found.train, "held_out": found.held_out, "measure": name, "unit": unit, "png": str(_shown(png))}
+    context.emit("curve", shown)
     last = [loss for _, loss in found.train[-max(1, len(found.train) // 20) :]]
     return {
         "steps": steps,
         "loss": math.fsum(last) / len(last) if last else None,
-        "held_out_bound": found.held_out[-1][1] if found.held_out else None,
+        f"held_out_{measure}": found.held_out[-1][1] if found.held_out else None,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "seconds": round(seconds, 1),
     }

@@ -16,7 +16,7 @@ from dllm_run.specs.vocabulary.training import Training
 from .checkpoint import restore, save
 from .context import Context
 from .denoiser import Denoiser
-from .likelihood import Scored, averaged
+from .held_out import held_out_loss
 from .noise import Stream
 from .objectives import Objective
 from .prepared import Split
@@ -93,32 +93,28 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
             yield
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:  # the signature is Trainer's
-        """The bound on the held-out sequences, in nats per token, always with the same masks."""
+        """What the objective tells of the held-out sequences, such as the bound in nats per token, always with the same draws."""
         assert self.held_out is not None
         body = self.context.stage.body
         assert isinstance(body, Training) and body.evaluate is not None and body.batch.micro is not None
         denoiser: Denoiser = self.model
         count = min(len(self.held_out), body.evaluate.limit or len(self.held_out))
-        scored = [
-            Scored(tokens=tokens, id=index, prompt=prompt)
-            for index, (tokens, prompt) in enumerate(map(self.held_out.sequence, range(count)))
-        ]
         denoiser.eval()
         with self.compute_loss_context_manager():
-            bounds = averaged(
-                self.objective.bound,
+            value = held_out_loss(
+                self.objective,
                 denoiser,
-                scored,
-                stream=Stream(self.context.seed, "evaluate"),
-                samples=1,
+                self.held_out,
+                count=count,
                 batch=body.batch.micro,
-                across=True,
+                stream=Stream(self.context.seed, "evaluate"),
             )
         denoiser.train()
-        bound = sum(found.nll for found in bounds) / max(1, sum(len(item.tokens) - item.prompt for item in scored))
-        self.context.metric({"step": self.state.global_step, "bound": bound})
-        self.context.emit("evaluate", {"step": self.state.global_step, "bound": bound, "unit": "nats per token"})
-        found = {"eval_loss": bound}
+        measure = body.objective.held_out
+        self.context.metric({"step": self.state.global_step, measure: value})
+        told = {"step": self.state.global_step, "bound": value, "measure": measure.replace("_", " "), "unit": body.objective.unit}
+        self.context.emit("evaluate", told)
+        found = {"eval_loss": value}
         # Trainer's own does the same: without it the request to evaluate stands, and is met twice at the end.
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found

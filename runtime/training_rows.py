@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch.utils.data import Dataset, Sampler
 
 from .noise import Stream
 from .prepared import Split
-from .rows import Rows, pad_rows
+from .rows import Aligned, Rows, pad_rows
 
 
 class Item(TypedDict):
@@ -20,6 +20,7 @@ class Item(TypedDict):
     sample: int
     visit: int
     slot: int
+    aligned: NotRequired[Aligned]
 
 
 class TrainingRows(Dataset[Item]):
@@ -30,6 +31,7 @@ class TrainingRows(Dataset[Item]):
         self.stream = Stream(seed, "order")
         self.batch = batch
         self.steps = steps
+        self._aligned = split.aligned
         self._order = lru_cache(maxsize=2)(self._permutation)
 
     def _permutation(self, visit: int) -> list[int]:
@@ -43,7 +45,8 @@ class TrainingRows(Dataset[Item]):
         visit, offset = divmod(place, len(self.split))
         sample = self._order(visit)[offset]
         tokens, prompt = self.split.sequence(sample)
-        return {"tokens": tokens, "prompt": prompt, "sample": sample, "visit": visit, "slot": place % self.batch}
+        item: Item = {"tokens": tokens, "prompt": prompt, "sample": sample, "visit": visit, "slot": place % self.batch}
+        return {**item, "aligned": self.split.alignment(sample)} if self._aligned else item
 
 
 class InOrder(Sampler[int]):
@@ -69,9 +72,11 @@ def collate(items: list[Item], *, pad: int, batch: int) -> dict[str, Any]:
         visits=[item["visit"] for item in items],
         slots=[item["slot"] for item in items],
         batch=batch,
+        aligned=[item["aligned"] for item in items] if "aligned" in items[0] else None,
     )
-    tensors = ("tokens_BL", "valid_BL", "maskable_BL", "sample_B", "visit_B", "slot_B")
-    return {**{name: getattr(rows, name) for name in tensors}, "batch": torch.tensor(batch)}
+    names = ("tokens_BL", "valid_BL", "maskable_BL", "sample_B", "visit_B", "slot_B", "start_BC", "goal_BC")
+    tensors = {name: getattr(rows, name) for name in names}
+    return {**{name: tensor for name, tensor in tensors.items() if tensor is not None}, "batch": torch.tensor(batch)}
 
 
 def rows_of(inputs: dict[str, Any]) -> Rows:

@@ -38,6 +38,8 @@ class Leaf:
     """`data`, `model`, `task` or `script`: a text here says where an input is, and its content counts instead of the text."""
     overlay: bool = False
     """Each value is a piece of a spec."""
+    late: bool = False
+    """Joined the language when results had been kept already: at its default it does not enter the identity of a stage."""
     template: str | None = None
     """`spec` or `row`: a text with {{ … }} is a template over the fields of the spec, or over the columns of a row."""
 

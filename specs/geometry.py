@@ -44,6 +44,8 @@ class Geometry:
     """A dense layer before the output matrix, as masked language models have."""
     head_vectors: int = 0
     """Biases and norms of the head."""
+    edit_heads: bool = False
+    """Two more output matrices and three rates: what Edit Flows read. Biases of the matrices are not counted."""
     experts: int = 0
     active_experts: int = 0
     shared_experts: int = 0
@@ -65,6 +67,8 @@ class Geometry:
         """Parameters, tied matrices once."""
         tables = (self.vocabulary + self.learned_positions + self.token_types) * self._embedding
         head = (0 if self.tied else self.vocabulary * self._embedding) + self.head_vectors
+        if self.edit_heads:
+            head += (2 * self.vocabulary + 3) * self._embedding + 3
         return self.linear_parameters() + self._biases() + self._routers() + self.norm_parameters + tables + head
 
     def active_parameters(self) -> int:

@@ -58,6 +58,8 @@ class Texts:
                 if effect is None or effect is Effect.RESULT:
                     written.append(literal)
                 continue
+            if info.leaf.late and getattr(value, info.name) == info.default:
+                continue
             more = {path[1:] for path in promoted if path[0] == info.key} if promoted else promoted
             text = self._promoted(getattr(value, info.name), _inside(located, info.key), more, info.leaf.effect or effect)
             if text:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from dllm_run.specs.field import fields_of
+from dllm_run.specs.vocabulary.conversions import Conversion
 from dllm_run.specs.vocabulary.families import Family
 from dllm_run.specs.vocabulary.generators import Generator
+from dllm_run.specs.vocabulary.kappas import Kappa
 from dllm_run.specs.vocabulary.launchers import Launch
 from dllm_run.specs.vocabulary.objectives import Objective
 from dllm_run.specs.vocabulary.quantizations import Quantization
@@ -18,6 +20,7 @@ from dllm_run.specs.vocabulary.samplers import Sampler
 from dllm_run.specs.vocabulary.schedules import Schedule
 from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.vocabulary.stages import Stage
+from dllm_run.specs.vocabulary.starts import Start
 from dllm_run.specs.vocabulary.tasks import BuiltInTask
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.weightings import Weighting
@@ -26,7 +29,8 @@ from dllm_run.specs.word import Word, family_name, is_family, members
 ROOT = Path(__file__).parents[1]
 SPEC = ROOT / "tests" / "data" / "specs" / "sudoku.yaml"
 FAMILIES: list[type[Word]] = [
-    Family, Generator, Launch, Objective, Quantization, Sampler, Schedule, Stage, BuiltInTask, Tokenizer, Weighting,
+    Conversion, Family, Generator, Kappa, Launch, Objective, Quantization, Sampler, Schedule, Stage, Start, BuiltInTask, Tokenizer,
+    Weighting,
 ]  # fmt: skip
 LAYERS = ("specs", "compiler", "launchers", "runtime", "src/dllm_run/cli")
 

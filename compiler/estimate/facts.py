@@ -1,6 +1,6 @@
 """What is known of a stage beyond its own fields: geometry, rows, tokenizer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dllm_run.specs.geometry import Geometry
 from dllm_run.specs.reference import Reference
@@ -48,7 +48,10 @@ def facts_of(stage: Stage, stage_of: StageOf, at_hand: Sizes | None) -> Facts | 
     source = _data_field(stage)
     data = None if source is None else data_of(source, stage_of)
     format = _format(stage, source, stage_of)
-    return Facts(stage, geometry_of(stage.model, stage_of, at_hand), data, format, tokenizer_of(stage.model, stage_of), at_hand)
+    geometry = geometry_of(stage.model, stage_of, at_hand)
+    if geometry is not None and isinstance(stage, Training) and stage.objective.edit_heads:
+        geometry = replace(geometry, edit_heads=True)
+    return Facts(stage, geometry, data, format, tokenizer_of(stage.model, stage_of), at_hand)
 
 
 def deciding(stage: Stage, stage_of: StageOf) -> tuple[object, ...]:

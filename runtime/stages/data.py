@@ -9,9 +9,10 @@ from datasets import Dataset, Features, Sequence, Value
 from dllm_run.specs.vocabulary.stages.data import DataStage
 
 from ..context import Context
+from ..edit_rows import edit_sequences
 from ..models import tokenizer_of
 from ..prepare import Sequences, sequences, split
-from ..prepared import HELD_OUT, ROWS, TRAIN
+from ..prepared import GOAL, HELD_OUT, ROWS, START, TRAIN
 from ..sources import Row, read_rows
 
 
@@ -26,7 +27,11 @@ def run(context: Context) -> dict[str, Any]:
     total = len(rows)
     summary: dict[str, Any] = {"rows": total}
     for name, part, before in ((TRAIN, training, 0), (HELD_OUT, held_out, len(training))):
-        found = sequences(part, body.data, tokens, functools.partial(_tell, context, before, total))
+        tell = functools.partial(_tell, context, before, total)
+        if body.start is None:
+            found = sequences(part, body.data, tokens, tell)
+        else:
+            found = edit_sequences(part, body.data, tokens, body.start, tell)
         _save(found, str(out / name))
         summary[name] = _summary(part, found)
     with (out / ROWS).open("w", encoding="utf-8") as stream:
@@ -39,8 +44,13 @@ def _tell(context: Context, before: int, total: int, done: int) -> None:
 
 
 def _save(found: Sequences, path: str) -> None:
-    features = Features({"tokens": Sequence(Value("int32")), "prompt": Value("int32")})
-    Dataset.from_dict({"tokens": found.tokens, "prompt": found.prompt}, features=features).save_to_disk(path)
+    numbers = Sequence(Value("int32"))
+    features = {"tokens": numbers, "prompt": Value("int32")}
+    columns: dict[str, list[Any]] = {"tokens": found.tokens, "prompt": found.prompt}
+    if found.alignments is not None:
+        features |= {START: numbers, GOAL: numbers}
+        columns |= {START: [item.source for item in found.alignments], GOAL: [item.goal for item in found.alignments]}
+    Dataset.from_dict(columns, features=Features(features)).save_to_disk(path)
 
 
 def _summary(rows: list[Row], found: Sequences) -> dict[str, int]:

@@ -141,6 +141,9 @@ class Training(Stage):
     def draws_random_numbers(self) -> bool:
         return True
 
+    def adds_edit_heads(self) -> bool:
+        return self.objective.edit_heads
+
     def promoted(self) -> frozenset[Path]:
         """The micro batch, under dropout: stock modules draw it for each micro batch, so that its size changes the result."""
         return frozenset({("batch", "micro")}) if self.model.drops else frozenset()

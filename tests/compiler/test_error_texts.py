@@ -194,6 +194,28 @@ def prepared(*fields: str) -> str:
     return edited("stages:\n", stage, "    data: ${data.docs}\n    objective", "    data: ${stages.rows}\n    objective")
 
 
+def edits(model: str, objective: str = "edit_flow", data: str = "${data.docs}") -> str:
+    """SPEC with one more training, which edits."""
+    stage = f"""\
+  edits:
+    kind: pretrain
+    model: {model}
+    data: {data}
+    objective: {objective}
+    batch: 8
+    optimizer: {{learning_rate: 1e-3}}
+    duration: 10 steps
+  bound:
+"""
+    return edited("  bound:\n", stage)
+
+
+def aligned(*fields: str) -> str:
+    """A training that starts from nothing, its data prepared by a stage that says these fields."""
+    rows = "".join(f"    {field}\n" for field in ("kind: data", "data: ${data.docs}", "tokenizer: bytes", *fields))
+    return edits(MODEL, "{type: edit_flow, start: empty}", "${stages.rows}").replace("stages:\n", f"stages:\n  rows:\n{rows}")
+
+
 CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     # The text is no YAML that the language allows.
     "E101": (edited("optimizer: {learning_rate: 1e-3,", "optimizer: {learning_rate: 1e-3"), ()),
@@ -376,6 +398,10 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E430-tasks": (edited("samples: 8}\n", "samples: 8}\n    sampler: llada\n    max_new_tokens: 16\n"), ()),
     "E430-seed": (edited("max_new_tokens: 64", "max_new_tokens: 64\n    seed: 3"), ()),
     # Inputs that are here.
+    "E450": (edits("${stages.train}"), ()),
+    "E451": (aligned("start: masks"), ()),
+    "E451-none": (aligned(), ()),
+    "E452": (edits(MODEL, "{type: edit_flow, start: {type: masks, length: 128}}"), ()),
     "E510": (edited("./docs.txt", "./rows.jsonl"), ()),
     "E510-pairs": (edited("kind: pretrain", "kind: sft"), ()),
     "E510-byte-order-mark": (edited("./docs.txt", "./marked.csv"), ()),

@@ -37,6 +37,8 @@ class Family(Word):
     """Text that ends a message of a chat; None: the end of text does."""
     chat_template: ClassVar[str | None] = None
     """Jinja template of a chat; None: the tokenizer's own."""
+    unread_norm: ClassVar[str] = ""
+    """The norm at the end of its body, where published heads for edits read what comes before it; empty: they read the body's result."""
     padding_side: ClassVar[str] = "right"
     """The side that its published code pads on; here positions count what is no padding, and either side gives the same."""
     mlp_share: ClassVar[tuple[int, int]] = (8, 3)

@@ -1,9 +1,11 @@
 """Objectives: what a training stage minimises."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from dllm_run.specs.word import Word
+
+from ..starts import Start
 
 
 class Passed(NamedTuple):
@@ -22,6 +24,18 @@ class Passed(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective(Word):
     """Base of the objectives."""
+
+    edit_heads: ClassVar[bool] = False
+    """Whether the model needs heads for insertions, deletions and substitutions."""
+
+    held_out: ClassVar[str] = "bound"
+    """What is told of the held-out rows while training: a key of its metrics."""
+    unit: ClassVar[str] = "nats per token"
+    """Of the loss and of what is told of the held-out rows."""
+
+    def data_start(self) -> Start | None:
+        """What every sequence is aligned with when its data are prepared; None: nothing."""
+        return None
 
     def passed(self) -> Passed:
         """What the body reads in a step, or a bound above it."""

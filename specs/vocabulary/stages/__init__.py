@@ -46,6 +46,10 @@ class Stage(Word):
         """Whether the seed enters the identity of this stage."""
         return False
 
+    def adds_edit_heads(self) -> bool:
+        """Whether the model that comes out has heads for edits, whatever came in."""
+        return False
+
     def completed(self) -> Self:
         """With everything solved that follows from other fields."""
         return replace(self, compute=self.compute.completed())

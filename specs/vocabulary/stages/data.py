@@ -8,6 +8,7 @@ from dllm_run.specs.field import leaf
 from dllm_run.specs.reference import Reference
 
 from ..data import Data
+from ..starts import Start
 from ..tokenizers import Tokenizer
 from . import UNSEEDED, Stage
 
@@ -30,4 +31,7 @@ class DataStage(Stage):
     format: str = leaf("How rows are read.", default="text", choices=("text", "pairs"))
     tokenizer: Tokenizer | Reference | str = leaf(
         "The tokenizer: a word, a tokenizer stage, or the folder of a model that brings one.", output="tokenizer", locates="model"
+    )
+    start: Start | None = leaf(
+        "What the objective edit_flow starts from: every sequence is aligned with it; null: for other objectives.", default=None, late=True
     )

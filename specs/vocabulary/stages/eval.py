@@ -13,6 +13,7 @@ from dllm_run.specs.word import members
 
 from ..data import Data
 from ..model import Model
+from ..objectives import Objective
 from ..samplers import Sampler, sampler_problems
 from ..tasks import BuiltInTask
 from . import Stage
@@ -81,6 +82,13 @@ class Eval(Stage):
 
     def rows(self) -> Iterator[Row]:
         yield from self.table
+        if self.likelihood is not None:
+            yield Requirement(
+                subject="likelihood",
+                trait="trained.objective",
+                values=tuple(word for word, cls in members(Objective).items() if issubclass(cls, Objective) and cls.held_out == "bound"),
+                message="likelihoods are bounded by filling in masks, and the model was trained by {trait}",
+            )
         built_in = [self._built_in(task) for task in self.tasks]
         for index, word in enumerate(built_in):
             for row in word.table if word is not None else ():

@@ -11,8 +11,8 @@ TRAIN, HELD_OUT = 38, 208  # blue and orange of the 256 colours
 Points = Sequence[Sequence[float]]
 
 
-def curve_text(train: Points, held_out: Points, unit: str) -> Text:
-    """Train losses as dots, the held-out bound as a line; points are (step, value), those that are not finite are left out."""
+def curve_text(train: Points, held_out: Points, unit: str, measure: str = "bound") -> Text:
+    """Train losses as dots, the measure of held-out rows as a line; points are (step, value), those that are not finite left out."""
     dots, line = _finite(train), _finite(held_out)
     if not dots and not line:
         return Text("no finite loss to draw")
@@ -30,7 +30,7 @@ def curve_text(train: Points, held_out: Points, unit: str) -> Text:
     for axis in (0, 1):
         ticks = round_ticks([point[axis] for point in dots + line])
         figure.ruler(axis).ticks(ticks, [f"{tick:g}" for tick in ticks])
-    return Text("\n").join([_legend(bool(dots), bool(line), unit), Text.from_ansi(figure.build().string().rstrip())])
+    return Text("\n").join([_legend(bool(dots), bool(line), unit, measure), Text.from_ansi(figure.build().string().rstrip())])
 
 
 def round_ticks(values: Sequence[float]) -> list[float]:
@@ -48,7 +48,7 @@ def _finite(points: Points) -> list[tuple[float, float]]:
     return [(step, value) for step, value in points if math.isfinite(value)]
 
 
-def _legend(dots: bool, line: bool, unit: str) -> Text:
+def _legend(dots: bool, line: bool, unit: str, measure: str) -> Text:
     train = [("··· ", f"color({TRAIN})"), ("train   ", "")] if dots else []
-    held_out = [("⠒⠒⠒ ", f"color({HELD_OUT})"), ("held-out bound   ", "")] if line else []
+    held_out = [("⠒⠒⠒ ", f"color({HELD_OUT})"), (f"held-out {measure}   ", "")] if line else []
     return Text.assemble("   ", *train, *held_out, (unit, "dim"), " over steps")

@@ -95,7 +95,9 @@ class Display:
 
     def _on_evaluate(self, event: dict[str, Any]) -> None:
         bound = (f"{event['bound']:.3f}", "bold")
-        self._say(Text.assemble((self._stage, "bold"), f"  step {event['step']}  held-out bound ", bound, f" {event['unit']}"))
+        # Events of earlier versions name no measure: there was one.
+        name = f"  step {event['step']}  held-out {event.get('measure', 'bound')} "
+        self._say(Text.assemble((self._stage, "bold"), name, bound, f" {event['unit']}"))
 
     def _on_result(self, event: dict[str, Any]) -> None:
         self._say(Text(visible(event["title"]), "bold"))
@@ -103,7 +105,7 @@ class Display:
         self._say(Text())
 
     def _on_curve(self, event: dict[str, Any]) -> None:
-        self._say(curve_text(event["train"], event["held_out"], event["unit"]))
+        self._say(curve_text(event["train"], event["held_out"], event["unit"], event.get("measure", "bound")))
         if event.get("png"):
             self._say(Text.assemble("loss curve: ", (visible(event["png"]), "underline")))
 

@@ -1,0 +1,17 @@
+"""What an objective says of held-out sequences, always with the same draws."""
+
+from .denoiser import Denoiser
+from .likelihood import Scored, averaged
+from .noise import Stream
+from .objectives import Objective
+from .prepared import Split
+
+
+def held_out_loss(objective: Objective, denoiser: Denoiser, split: Split, *, count: int, batch: int, stream: Stream) -> float:
+    """Per scored token of the first `count` sequences, in nats, one draw each with times stratified over all of them."""
+    scored = [
+        Scored(tokens=tokens, id=index, prompt=prompt, aligned=split.alignment(index) if split.aligned else None)
+        for index, (tokens, prompt) in enumerate(map(split.sequence, range(count)))
+    ]
+    bounds = averaged(objective.bound, denoiser, scored, stream=stream, samples=1, batch=batch, across=True)
+    return sum(found.nll for found in bounds) / max(1, sum(len(item.tokens) - item.prompt for item in scored))
