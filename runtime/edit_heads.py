@@ -163,8 +163,8 @@ def _make(network: Any) -> None:
     like = {"device": output.weight.device, "dtype": output.weight.dtype}
     # Without numbers of their own: whoever asks for them fills them, and the global generator stays where it is.
     for name in _TOKENS.values():
-        network.add_module(name, nn.utils.skip_init(nn.Linear, width, vocabulary, bias=bias, **like))
-    network.add_module("rate_heads", nn.Sequential(nn.utils.skip_init(nn.Linear, width, 3, **like), nn.Softplus()))
+        network.add_module(name, nn.utils.skip_init(nn.Linear, width, vocabulary, bias=bias, **like))  # type: ignore[no-untyped-call]
+    network.add_module("rate_heads", nn.Sequential(nn.utils.skip_init(nn.Linear, width, 3, **like), nn.Softplus()))  # type: ignore[no-untyped-call]
 
 
 # --- what they read

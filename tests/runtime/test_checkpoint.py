@@ -12,8 +12,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dllm_run.runtime.checkpoint import edit_heads, from_folder, restore, save
+from dllm_run.runtime.checkpoint import from_folder, restore, save
 from dllm_run.runtime.denoiser import Denoiser
+from dllm_run.runtime.edit_heads import load_heads
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.seen import everyone
 from dllm_run.specs.vocabulary.compute import Compute
@@ -306,13 +307,20 @@ def test_what_other_code_made_of_a_causal_model_is_read_as_that_model(name: str,
     torch.testing.assert_close(logits_of(found), logits_of(network))
 
 
-def test_the_heads_of_an_edit_flow_lie_beside_its_language_model(dream: Path) -> None:
+def test_the_heads_of_an_edit_flow_lie_beside_its_language_model(dream: Path, tmp_path: Path) -> None:
     heads = {"sub_logits.weight": torch.ones(V, D), "ins_logits.weight": torch.ones(V, D), "rate_heads.0.bias": torch.ones(3)}
-    with pytest.raises(Failure, match=r"not known: ins_logits.weight, rate_heads.0.bias, sub_logits.weight"):
+    heads["rate_heads.0.weight"] = torch.ones(3, D)
+    with pytest.raises(Failure, match=r"not known: ins_logits.weight, rate_heads.0.bias, rate_heads.0.weight, sub_logits.weight"):
         loaded(edited(dream, lambda weights: weights.update(heads)))
     (dream / "config.json").write_text(json.dumps({**DREAM, "model_type": "editflow-dream"}))
     assert logits_of(loaded(dream)).shape == (len(TOKENS), V)
-    assert {name: value.shape for name, value in edit_heads(dream).items()} == {name: value.shape for name, value in heads.items()}
+    network = loaded(dream)
+    load_heads(network, dream)
+    before = load_file(str(dream / "model.safetensors"))
+    save(network, tmp_path / "again")
+    after = load_file(str(tmp_path / "again" / "model.safetensors"))
+    assert after.keys() == before.keys() and all(torch.equal(after[name], value) for name, value in before.items())
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["model_type"] == "editflow-dream"
 
 
 @pytest.mark.parametrize("name", ["Bert", "Roberta", "Albert"])
