@@ -28,10 +28,11 @@ SPEC = """
 version: 1
 name: toy
 model: {{scratch: {{family: {family}, layers: 2, width: 32, heads: 2}}, tokenizer: bytes, {model}}}
-data: {{rows: {{sources: [./rows.jsonl]}}}}
+data: {{rows: {{sources: [./rows.jsonl], max_length: 64}}}}
 stages:
   train: {{kind: sft, data: "${{data.rows}}", objective: {objective}, batch: 1, optimizer: {{learning_rate: 1e-3}}, duration: 1 steps}}
   look: {{kind: sample, model: "${{stages.train}}", prompts: [abcd], max_new_tokens: 6, sampler: {sampler}}}
+compute: {{attention_kernel: eager}}
 """
 
 

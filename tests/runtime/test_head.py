@@ -33,11 +33,12 @@ PLAIN = {
     "ModernBert": {**SIZES, "pad_token_id": 0},
     "Albert": {**SIZES, "embedding_size": 16},
     "Electra": {**SIZES, "embedding_size": 16},
-    # A factor on the logits is one on the features as well.
+}
+CAPPED = {
+    "Gemma2": {**SIZES, "head_dim": 16, "num_key_value_heads": 2, "final_logit_softcapping": 3.0},
     "Cohere": {**SIZES, "num_key_value_heads": 2, "logit_scale": 0.2},
     "Granite": {**SIZES, "num_key_value_heads": 2, "logits_scaling": 3.0},
 }
-CAPPED = {"Gemma2": {**SIZES, "head_dim": 16, "num_key_value_heads": 2, "final_logit_softcapping": 3.0}}
 
 
 def network_of(name: str, **changes: Any) -> Any:
@@ -83,7 +84,7 @@ def test_the_last_linear_layer_is_found_and_gives_the_logits_from_its_features(n
 
 
 @pytest.mark.parametrize("name", CAPPED)
-def test_logits_that_are_capped_are_no_plain_projection(name: str) -> None:
+def test_logits_that_are_capped_or_scaled_are_no_plain_projection(name: str) -> None:
     network = network_of(name)
     assert Head(network).projection() is None
     # The loss then takes the networks own way, and is that of its logits.
