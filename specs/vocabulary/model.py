@@ -21,7 +21,7 @@ class Model(Compatible):
     table: ClassVar[tuple[Row, ...]] = (
         Requirement(
             subject="own.logit_shift",
-            trait="trained_shift",
+            trait="trained_logit_shift",
             relation=Relation.SAME,
             message="logit_shift is {subject}, and the weights were trained with {trait}",
             reason="where a logit points to is a fact of the weights",
