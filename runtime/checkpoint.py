@@ -41,13 +41,16 @@ def fresh(model: Model, tokens: Tokens, compute: Compute, stream: Stream) -> Any
     config.vocab_size = tokens.size
     set_dropout(config, model.dropout)
     config._attn_implementation = compute.attention_kernel
-    form = format_of(type(model.scratch))
-    if form is not None:
-        config.published = form.original(config)
     auto = AutoModelForMaskedLM if model.scratch.masked else AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]), _kernel_refused(compute):
         torch.manual_seed(stream.integer())
-        return _learns_all_rows(auto.from_config(config))
+        network = _learns_all_rows(auto.from_config(config))
+    form = format_of(type(model.scratch))
+    if form is not None:
+        # The published code finds its tokens by these.
+        network.config.mask_token_id, network.config.pad_token_id = tokens.mask, tokens.pad
+        network.config.published = form.original(network.config)
+    return network
 
 
 def from_folder(source: Path, compute: Compute, dropout: float) -> Any:

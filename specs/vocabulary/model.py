@@ -11,6 +11,7 @@ from dllm_run.specs.problem import Problem, nearest_divisors
 from dllm_run.specs.reference import Reference
 
 from .families import Family
+from .special_tokens import SpecialTokens
 from .tokenizers import Tokenizer
 
 
@@ -64,6 +65,7 @@ class Model(Compatible):
         default=None,
         choices=(0, 1),
     )
+    special_tokens: SpecialTokens | None = leaf("Special tokens that are not those of the tokenizer.", default=None)
     dropout: float = leaf("Rate of every dropout module in training; replaces the checkpoint's own.", default=0.0, minimum=0, below=1)
 
     @property

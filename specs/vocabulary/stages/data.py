@@ -8,6 +8,7 @@ from dllm_run.specs.field import leaf
 from dllm_run.specs.reference import Reference
 
 from ..data import Data
+from ..special_tokens import SpecialTokens
 from ..tokenizers import Tokenizer
 from . import UNSEEDED, Stage
 
@@ -31,3 +32,4 @@ class DataStage(Stage):
     tokenizer: Tokenizer | Reference | str = leaf(
         "The tokenizer: a word, a tokenizer stage, or the folder of a model that brings one.", output="tokenizer", locates="model"
     )
+    special_tokens: SpecialTokens | None = leaf("Special tokens that are not those of the tokenizer.", default=None)
