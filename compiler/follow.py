@@ -62,6 +62,18 @@ def logit_shift_of(model: Model | Reference, stage_of: StageOf, type_of: TypeOf)
         model = model_of(model, stage_of)
 
 
+def dtype_of(model: Model | Reference, stage_of: StageOf) -> str:
+    """The number that the weights of a model are held in: as it is named first on the way to its origin."""
+    while True:
+        if isinstance(model, Model):
+            found = model.completed().dtype
+            if found is not None:
+                return found
+            assert isinstance(model.from_, Reference), "only what comes from a stage leaves it open"
+            model = model.from_
+        model = model_of(model, stage_of)
+
+
 def special_tokens_of(model: Model | Reference, stage_of: StageOf) -> SpecialTokens | None:
     """The special tokens of a model: those that were named first on the way to its origin."""
     while True:

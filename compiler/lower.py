@@ -20,7 +20,7 @@ from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.training import Training
 
-from .follow import logit_shift_of, special_tokens_of, tokenizer_of
+from .follow import dtype_of, logit_shift_of, special_tokens_of, tokenizer_of
 from .identity import RecordOf, own_text, stage_id
 from .micro import micro_solved
 from .read import MAX_FOUND
@@ -132,6 +132,7 @@ class _Lowering:
         return {
             ("model", "logit_shift"): logit_shift_of(model, stage_of, self._type_of),
             ("model", "special_tokens"): special_tokens_of(model, stage_of),
+            ("model", "dtype"): dtype_of(model, stage_of),
         }
 
     def _type_of(self, locator: str) -> str | None:

@@ -30,13 +30,15 @@ _SPARE = re.compile(r"(rotary_emb\.inv_freq|position_ids|attn\.(masked_)?bias|(^
 """Tensors of published files that no language model needs: tables that are computed, and heads of other tasks."""
 EDIT_HEADS = ("sub_logits.", "ins_logits.", "rate_heads.")
 """What the checkpoint of an Edit Flow has beside its language model."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""By their name in a spec."""
 _SHOWN = 5
 """Tensors of each kind that a message names."""
 
 
 def fresh(model: Model, tokens: Tokens, compute: Compute, stream: Stream) -> Any:
     """A network with random weights drawn from the stream."""
-    assert model.scratch is not None
+    assert model.scratch is not None and model.dtype is not None
     config = build(model.scratch)
     config.vocab_size = tokens.size
     set_dropout(config, model.dropout)
@@ -44,7 +46,7 @@ def fresh(model: Model, tokens: Tokens, compute: Compute, stream: Stream) -> Any
     auto = AutoModelForMaskedLM if model.scratch.masked else AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]), _kernel_refused(compute):
         torch.manual_seed(stream.integer())
-        network = _learns_all_rows(auto.from_config(config))
+        network = _learns_all_rows(auto.from_config(config)).to(DTYPES[model.dtype])
     form = format_of(type(model.scratch))
     if form is not None:
         # The published code finds its tokens by these.
@@ -53,7 +55,7 @@ def fresh(model: Model, tokens: Tokens, compute: Compute, stream: Stream) -> Any
     return network
 
 
-def from_folder(source: Path, compute: Compute, dropout: float) -> Any:
+def from_folder(source: Path, compute: Compute, dropout: float, dtype: str) -> Any:
     """The network in a folder or a GGUF file, read bidirectionally. Raises Failure where its files do not fit a stock architecture."""
     found = read_config(source)
     set_dropout(found.config, dropout)
@@ -72,7 +74,7 @@ def from_folder(source: Path, compute: Compute, dropout: float) -> Any:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that all of them are told at once
                 weights_only=True,
-                dtype=torch.float32,
+                dtype=DTYPES[dtype],
                 attn_implementation=compute.attention_kernel,
                 **more,
             )

@@ -33,6 +33,7 @@ class Loaded:
 def load(context: Context, model: Model | Reference) -> Loaded:
     """The model of a stage. Raises Failure where weights, tokenizer or architecture do not fit."""
     facts = origin(context, model)
+    assert facts.dtype is not None, "a plan is complete"
     if isinstance(model, Model) and model.scratch is not None:
         assert model.tokenizer is not None, "a model from scratch names its tokenizer"
         tokens = tokenizer_of(context, model.tokenizer, facts.special_tokens)
@@ -44,7 +45,7 @@ def load(context: Context, model: Model | Reference) -> Loaded:
         own = model.tokenizer if isinstance(model, Model) else None
         special = facts.special_tokens
         tokens = tokenizer_of(context, own, special) if own is not None else tokens_of(folder, special)
-        network = from_folder(folder, context.compute, facts.dropout)
+        network = from_folder(folder, context.compute, facts.dropout, facts.dtype)
         fill_row_of_mask(network, tokens)
     size = int(network.config.vocab_size)
     if tokens.size > size:

@@ -15,9 +15,9 @@ from dllm_run.specs.vocabulary.special_tokens import SpecialTokens
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer as TokenizerWord
 
 from ..build import module_of
+from ..chat import Chat, Message, chat
 from ..failure import Failure
 from ..families import format_of
-from .chat import Chat, Message, chat
 
 ADDED_MASK = "<|mask|>"
 """The mask token of a tokenizer that has none."""

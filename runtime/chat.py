@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerFast
 
-from ..failure import Failure
+from .failure import Failure
 
 Message = Mapping[str, str]
 """`role` and `content`."""
