@@ -10,7 +10,7 @@ import dllm_run.specs.vocabulary
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import FieldInfo, Leaf, Shape, fields_of
 from dllm_run.specs.vocabulary.spec import Spec
-from dllm_run.specs.word import Word, family_name, is_family, members
+from dllm_run.specs.word import Word, family_name, family_of, is_family, members
 
 from .suggest import nearest
 
@@ -112,7 +112,12 @@ def families() -> tuple[type[Word], ...]:
         found += [
             value
             for value in vars(module).values()
-            if isinstance(value, type) and issubclass(value, Word) and is_family(value) and value.__module__ == module.__name__
+            # What several words of a family have in common is no family of its own.
+            if isinstance(value, type)
+            and issubclass(value, Word)
+            and is_family(value)
+            and value.__module__ == module.__name__
+            and family_of(value) is value
         ]
     return tuple(found)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dllm_run.specs.geometry import bare_type
 from dllm_run.specs.problem import Problem
-from dllm_run.specs.vocabulary.families import bare_type, family_for
+from dllm_run.specs.vocabulary.families import family_for
 
 from .shorten import listed
 

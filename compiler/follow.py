@@ -8,6 +8,7 @@ from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.families import family_for
 from dllm_run.specs.vocabulary.model import Model
+from dllm_run.specs.vocabulary.special_tokens import SpecialTokens
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.stages.tokenizer import TokenizerStage
@@ -73,6 +74,28 @@ def logit_shift_of(model: Model | Reference, stage_of: StageOf, type_of: TypeOf)
                 return model.stated_shift
             if not isinstance(model.from_, Reference):
                 return None if model.from_ is None else shift_of_type(type_of(model.from_))
+            model = model.from_
+        model = model_of(model, stage_of)
+
+
+def dtype_of(model: Model | Reference, stage_of: StageOf) -> str:
+    """The number that the weights of a model are held in: as it is named first on the way to its origin."""
+    while True:
+        if isinstance(model, Model):
+            found = model.completed().dtype
+            if found is not None:
+                return found
+            assert isinstance(model.from_, Reference), "only what comes from a stage leaves it open"
+            model = model.from_
+        model = model_of(model, stage_of)
+
+
+def special_tokens_of(model: Model | Reference, stage_of: StageOf) -> SpecialTokens | None:
+    """The special tokens of a model: those that were named first on the way to its origin."""
+    while True:
+        if isinstance(model, Model):
+            if model.special_tokens is not None or not isinstance(model.from_, Reference):
+                return model.special_tokens
             model = model.from_
         model = model_of(model, stage_of)
 

@@ -20,7 +20,7 @@ from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.training import Training
 
-from .follow import logit_shift_of, tokenizer_of
+from .follow import dtype_of, logit_shift_of, special_tokens_of, tokenizer_of
 from .identity import RecordOf, own_text, stage_id
 from .micro import micro_solved
 from .read import MAX_FOUND
@@ -118,15 +118,22 @@ class _Lowering:
             solved = micro_solved(stage, self.spec.stages.__getitem__)
             # What is solved follows from other stages too, so that it belongs to what identifies the skeleton.
             micro = solved.batch.micro if solved is not stage and isinstance(solved, Training) else None
-            shift = self._shift(stage)
-            key = (id(stage), self.spec.seed, micro, shift)
-            self.ids[name] = self.shared.plan(key, stage, lambda: self._seeded(_shifted(solved, shift).completed()), edges)
+            facts = self._facts(stage)
+            key = (id(stage), self.spec.seed, micro, tuple(facts.values()))
+            self.ids[name] = self.shared.plan(key, stage, lambda: self._seeded(replaced(solved, facts).completed()), edges)
         return self.ids[name]
 
-    def _shift(self, stage: Stage) -> int | None:
-        """The logit shift of a stage's own model."""
+    def _facts(self, stage: Stage) -> dict[Path, Any]:
+        """What a stage's own model leaves open and its origin decides."""
         model = getattr(stage, "model", None)
-        return logit_shift_of(model, self.spec.stages.__getitem__, self._type_of) if isinstance(model, Model) else None
+        if not isinstance(model, Model) or model.scratch is not None:
+            return {}
+        stage_of = self.spec.stages.__getitem__
+        return {
+            ("model", "logit_shift"): logit_shift_of(model, stage_of, self._type_of),
+            ("model", "special_tokens"): special_tokens_of(model, stage_of),
+            ("model", "dtype"): dtype_of(model, stage_of),
+        }
 
     def _type_of(self, locator: str) -> str | None:
         return self.shared.record_of(locator, "model").model_type or published_type(locator)
@@ -142,11 +149,15 @@ class _Lowering:
         # On the CPU, but sent off as the rest is: a cluster asks for account and set-up lines there too.
         launch: Launch = self.spec.launch
         start = stage.objective.data_start() if isinstance(stage, Training) else None
-        key = (id(data), form, tokenizer if isinstance(tokenizer, (str, Reference)) else id(tokenizer), start, id(launch), self.spec.seed)
+        special = special_tokens_of(model, self.spec.stages.__getitem__)
+        read_by = tokenizer if isinstance(tokenizer, (str, Reference)) else id(tokenizer)
+        key = (id(data), form, read_by, special, start, id(launch), self.spec.seed)
         found = self.shared.plan(
             key,
             (data, tokenizer, launch),
-            lambda: self._seeded(DataStage(data=data, format=form, tokenizer=tokenizer, start=start, launch=launch).completed()),
+            lambda: self._seeded(
+                DataStage(data=data, format=form, tokenizer=tokenizer, special_tokens=special, start=start, launch=launch).completed()
+            ),
             edges,
         )
         self.ids[f"{name}.data"] = found
@@ -163,11 +174,6 @@ class _Lowering:
         found = tokenizer_of(model, self.spec.stages.__getitem__)
         assert found is not None, "a model from scratch without tokenizer is a diagnostic"
         return found
-
-
-def _shifted(stage: Stage, shift: int | None) -> Stage:
-    found: Stage = stage if shift is None else replaced(stage, {("model", "logit_shift"): shift})
-    return found
 
 
 _SHOWN = 10

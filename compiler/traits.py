@@ -147,7 +147,7 @@ class Traits:
         name = self.trained().path[1]
         return Trait(None, self.path) if name == self.name else self._known(self._first_tokenizer(self._models(name)))
 
-    def trained_shift(self) -> Trait:
+    def trained_logit_shift(self) -> Trait:
         """The logit shift of that stage, as far as the text of the spec tells."""
         name = self.trained().path[1]
         if name == self.name:
@@ -236,7 +236,7 @@ _ROOTS = {
     "weights": Traits.weights,
     "trained": Traits.trained,
     "trained_tokenizer": Traits.trained_tokenizer,
-    "trained_shift": Traits.trained_shift,
+    "trained_logit_shift": Traits.trained_logit_shift,
     "carried": Traits.carried,
     "sweep": Traits.sweep,
 }

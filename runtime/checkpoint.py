@@ -33,27 +33,32 @@ _SPARE = re.compile(r"(rotary_emb\.inv_freq|position_ids|attn\.(masked_)?bias|(^
 """Tensors of published files that no language model needs: tables that are computed, and heads of other tasks."""
 EDIT_HEADS = tuple(f"{name}." for name in EDIT_MODULES)
 """What the checkpoint of an Edit Flow has beside its language model."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""By their name in a spec."""
 _SHOWN = 5
 """Tensors of each kind that a message names."""
 
 
 def fresh(model: Model, tokens: Tokens, compute: Compute, stream: Stream) -> Any:
     """A network with random weights drawn from the stream."""
-    assert model.scratch is not None
+    assert model.scratch is not None and model.dtype is not None
     config = build(model.scratch)
     config.vocab_size = tokens.size
     set_dropout(config, model.dropout)
     config._attn_implementation = compute.attention_kernel
-    form = format_of(type(model.scratch))
-    if form is not None:
-        config.published = form.original(config)
     auto = AutoModelForMaskedLM if model.scratch.masked else AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]), _kernel_refused(compute):
         torch.manual_seed(stream.integer())
-        return _learns_all_rows(auto.from_config(config))
+        network = _learns_all_rows(auto.from_config(config)).to(DTYPES[model.dtype])
+    form = format_of(type(model.scratch))
+    if form is not None:
+        # The published code finds its tokens by these.
+        network.config.mask_token_id, network.config.pad_token_id = tokens.mask, tokens.pad
+        network.config.published = form.original(network.config)
+    return network
 
 
-def from_folder(source: Path, compute: Compute, dropout: float, quantization: Quantization | None = None) -> Any:
+def from_folder(source: Path, compute: Compute, dropout: float, dtype: str, quantization: Quantization | None = None) -> Any:
     """The network in a folder or a GGUF file, read bidirectionally. Raises Failure where its files do not fit a stock architecture."""
     found = read_config(source)
     set_dropout(found.config, dropout)
@@ -75,7 +80,7 @@ def from_folder(source: Path, compute: Compute, dropout: float, quantization: Qu
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that all of them are told at once
                 weights_only=True,
-                dtype=torch.float32,
+                dtype=DTYPES[dtype],
                 attn_implementation=compute.attention_kernel,
                 **more,
             )

@@ -14,7 +14,8 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from dllm_run.specs.vocabulary.families import Family, bare_type, family_for
+from dllm_run.specs.geometry import bare_type
+from dllm_run.specs.vocabulary.families import Family, family_for
 
 from .failure import Failure
 from .families import Format, format_of

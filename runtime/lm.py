@@ -113,12 +113,12 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
         if arguments.get("infill", False):
             return self.loaded.tokens.decode(full)
         answer = full[request.prompt :]
-        for token in self.loaded.tokens.end:
+        for token in self.loaded.tokens.stops:
             if token in answer:
                 answer = answer[: answer.index(token)]
         text = self.loaded.tokens.decode(answer)
         until = arguments.get("until") or []
-        for stop in [until] if isinstance(until, str) else until:
+        for stop in [*([until] if isinstance(until, str) else until), self.loaded.tokens.turn_text]:
             if stop and stop in text:
                 text = text[: text.index(stop)]
         return text

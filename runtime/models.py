@@ -1,7 +1,7 @@
 """Building and loading models: stock transformers classes, read bidirectionally, with their tokenizer."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from dllm_run.specs.locator import root_of
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.model import Model
+from dllm_run.specs.vocabulary.special_tokens import SpecialTokens
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 
 from .adapters import CONFIG, adapter_in, freeze, fresh_adapter, is_adapter
@@ -18,6 +19,7 @@ from .context import Context
 from .denoiser import Denoiser
 from .edit_heads import load_heads
 from .failure import Failure
+from .mask_row import fill_row_of_mask
 from .noise import Stream
 from .tokenizers import Tokens, from_word
 from .tokenizers import from_folder as tokens_of
@@ -29,6 +31,8 @@ class Loaded:
 
     denoiser: Denoiser
     tokens: Tokens
+    added_mask: bool = False
+    """Whether the weights never met the mask token, so that its row must be learned."""
 
 
 def load(context: Context, model: Model | Reference, *, whole: bool = False) -> Loaded:
@@ -37,32 +41,43 @@ def load(context: Context, model: Model | Reference, *, whole: bool = False) -> 
     Raises Failure where weights, tokenizer or architecture do not fit.
     """
     facts = origin(context, model)
-    quantization = facts.quantization if not whole else None
     if isinstance(model, Model) and model.scratch is not None:
         assert model.tokenizer is not None, "a model from scratch names its tokenizer"
-        tokens = tokenizer_of(context, model.tokenizer)
-        network = fresh(model, tokens, context.compute, Stream(context.seed, "weights"))
+        tokens = tokenizer_of(context, model.tokenizer, facts.special_tokens)
+        network, added = fresh(model, tokens, context.compute, Stream(context.seed, "weights")), False
     else:
-        pieces = pieces_of(context, model)
         own = model.tokenizer if isinstance(model, Model) else None
-        tokens = tokenizer_of(context, own) if own is not None else tokens_of(pieces.tokenizer)
-        network = from_folder(pieces.base, context.compute, facts.dropout, quantization)
-        load_heads(network, pieces.base)
-        format = published_format(network)
-        for folder in pieces.folded:
-            adapter_in(network, folder, format).fold()
-        if pieces.adapter is not None:
-            adapter = adapter_in(network, pieces.adapter, format)
-            if whole:
-                adapter.fold()
+        named = None if own is None else tokenizer_of(context, own, facts.special_tokens)
+        network, tokens, added = _assembled(context, pieces_of(context, model), facts, named, whole=whole)
     size = int(network.config.vocab_size)
     if tokens.size > size:
         raise Failure(f"the tokenizer has {tokens.size} tokens, the model's vocabulary only {size}")
+    tokens = replace(tokens, rows=size)
     if context.compute.precision == "bf16" and context.device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         context.note("this CPU has no bf16 instructions: fp32 is many times faster here (`-s compute.precision=fp32`)")
     shift = facts.logit_shift if facts.logit_shift is not None else shift_of(network)
     denoiser = Denoiser(network, mask_token=tokens.mask, logit_shift=shift)
-    return Loaded(denoiser.to(context.device), tokens)
+    return Loaded(denoiser.to(context.device), tokens, added)
+
+
+def _assembled(context: Context, pieces: "Pieces", facts: Model, named: Tokens | None, *, whole: bool) -> tuple[Any, Tokens, bool]:
+    """Network and tokens, and whether the mask token is one that these weights never met."""
+    assert facts.dtype is not None, "a plan is complete"
+    tokens = named or tokens_of(pieces.tokenizer, facts.special_tokens)
+    # The folder of an adapter has the tokenizer with the mask that was added when it was made: the base lacks its row all the same.
+    bare = tokens if named is not None or pieces.tokenizer == pieces.base else tokens_of(pieces.base, facts.special_tokens)
+    quantization = None if whole else facts.quantization
+    network = from_folder(pieces.base, context.compute, facts.dropout, facts.dtype, quantization)
+    load_heads(network, pieces.base)
+    fill_row_of_mask(network, bare)
+    format = published_format(network)
+    for folder in pieces.folded:
+        adapter_in(network, folder, format).fold()
+    if pieces.adapter is not None:
+        adapter = adapter_in(network, pieces.adapter, format)
+        if whole:
+            adapter.fold()
+    return network, tokens, bare.added_mask
 
 
 def adapt(loaded: Loaded, model: Model, stream: Stream) -> None:
@@ -70,7 +85,8 @@ def adapt(loaded: Loaded, model: Model, stream: Stream) -> None:
     network = loaded.denoiser.network
     if model.lora is not None:
         freeze(network)
-        fresh_adapter(network, model.lora, stream, published_format(network))
+        rows = (loaded.tokens.mask,) if loaded.added_mask else ()
+        fresh_adapter(network, model.lora, stream, published_format(network), rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +140,17 @@ def origin(context: Context, model: Model | Reference) -> Model:
     return model
 
 
-def tokenizer_of(context: Context, source: Tokenizer | Reference | str) -> Tokens:
+def tokenizer_of(context: Context, source: Tokenizer | Reference | str, special: SpecialTokens | None) -> Tokens:
     """A tokenizer from a word, a tokenizer stage, or the folder of a model."""
     if isinstance(source, Tokenizer):
-        return from_word(source, context.base)
-    return tokens_of(context.output_of(source) if isinstance(source, Reference) else _folder(context, source))
+        return from_word(source, context.base, special)
+    return tokens_of(context.output_of(source) if isinstance(source, Reference) else _folder(context, source), special)
 
 
 def _folder(context: Context, locator: str) -> Path:
     context.input_files(locator)
     root = root_of(locator, context.base)
     assert root is not None
-    if not root.is_dir():
-        raise Failure(f"{locator} is a file; a model is a folder with config.json and weights")
+    if not root.is_dir() and root.suffix != ".gguf":
+        raise Failure(f"{locator} is a file; a model is a folder with config.json and weights, or a .gguf file")
     return root

@@ -47,7 +47,9 @@ def train(context: Context) -> dict[str, Any]:
         model=loaded.denoiser,
         args=_arguments(body, context, steps),
         train_dataset=rows,
-        data_collator=functools.partial(collate, pad=loaded.tokens.pad, batch=body.batch.global_),
+        data_collator=functools.partial(
+            collate, pad=loaded.tokens.pad, batch=body.batch.global_, vocabulary=int(loaded.denoiser.network.config.vocab_size)
+        ),
         callbacks=[reporter],
         objective=build(body.objective),
         noise=Stream(context.seed, "noise"),

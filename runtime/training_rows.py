@@ -7,6 +7,7 @@ from typing import Any, NotRequired, TypedDict
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from .failure import Failure
 from .noise import Stream
 from .prepared import Split
 from .rows import Aligned, Rows, pad_rows
@@ -62,8 +63,12 @@ class InOrder(Sampler[int]):
         return len(self.rows)
 
 
-def collate(items: list[Item], *, pad: int, batch: int) -> dict[str, Any]:
-    """A micro batch as the map of tensors that Trainer moves about; `rows_of` reads it back."""
+def collate(items: list[Item], *, pad: int, batch: int, vocabulary: int) -> dict[str, Any]:
+    """A micro batch as the map of tensors that Trainer moves about; `rows_of` reads it back. Raises Failure for a token that is none."""
+    for item in items:
+        if max(item["tokens"]) >= vocabulary:
+            text = f"row {item['sample']} of the data holds token {max(item['tokens'])}"
+            raise Failure(f"{text}, and the vocabulary of the model has {vocabulary}: it was prepared with another tokenizer")
     rows = pad_rows(
         [item["tokens"] for item in items],
         [item["prompt"] for item in items],

@@ -143,7 +143,7 @@ class Geometry:
     def from_config(config: Mapping[str, object]) -> "Geometry | None":
         """From the config.json of a transformers model; None where its type is not known or a size is missing."""
         kind = config.get("model_type")
-        read = _READERS.get(kind) if isinstance(kind, str) else None
+        read = _READERS.get(bare_type(kind)) if isinstance(kind, str) else None
         try:
             return None if read is None else read(_Config(config))
         except _Incomplete:
@@ -206,14 +206,16 @@ def _bert(config: _Config, *, spare: int = 0) -> Geometry:
     """BERT, RoBERTa and ALBERT as masked language models: biases and LayerNorm everywhere."""
     width, heads, rows = config.size("hidden_size"), config.size("num_attention_heads"), config.size("max_position_embeddings")
     layers, inner, vocabulary = config.size("num_hidden_layers"), config.size("inner_group_num", 1), config.size("vocab_size")
+    tied = config.flag("tie_word_embeddings", True)
     distinct, embedding = config.size("num_hidden_groups", layers) * inner, config.size("embedding_size", width)
     return Geometry(
         layers=layers * inner, width=width, heads=heads, kv_heads=heads, head_dim=width // heads, mlp=config.size("intermediate_size"),
-        vocabulary=vocabulary, positions=rows - spare, tied=config.flag("tie_word_embeddings", True), gated=False, rms_norm=False,
+        vocabulary=vocabulary, positions=rows - spare, tied=tied, gated=False, rms_norm=False,
         post_norm=True, qkv_bias=True, out_bias=True, mlp_bias=True, learned_positions=rows, token_types=config.size("type_vocab_size"),
         embedding=embedding if "embedding_size" in config.values else None, distinct_layers=distinct,
         norm_parameters=distinct * 4 * width + 2 * embedding,
-        head_transform=True, head_vectors=3 * embedding + vocabulary,  # bias and norm of the transform, bias of the output
+        # Bias and norm of the transform, bias of the output: twice where that is a matrix of its own.
+        head_transform=True, head_vectors=3 * embedding + (1 if tied else 2) * vocabulary,
     )  # fmt: skip
 
 
@@ -239,6 +241,15 @@ def _gpt2(config: _Config) -> Geometry:
         rms_norm=False, fused_qkv=True, qkv_bias=True, out_bias=True, mlp_bias=True, learned_positions=positions,
         norm_parameters=layers * 4 * width + 2 * width, elementwise_gelu=True,
     )  # fmt: skip
+
+
+PREFIXES = ("a2d-", "editflow-")
+"""In front of the model_type of checkpoints that other code has made of a family: the same weights, read bidirectionally."""
+
+
+def bare_type(model_type: str) -> str:
+    """A `model_type` without what other code puts in front of it."""
+    return next((model_type.removeprefix(prefix) for prefix in PREFIXES if model_type.startswith(prefix)), model_type)
 
 
 _READERS: dict[str, Callable[[_Config], Geometry]] = {

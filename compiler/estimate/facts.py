@@ -11,7 +11,7 @@ from dllm_run.specs.vocabulary.stages.eval import Eval
 from dllm_run.specs.vocabulary.stages.sample import HeldOut, Sample
 from dllm_run.specs.vocabulary.training import Training
 
-from ..follow import StageOf, data_of, geometry_of, origin_of, tokenizer_of
+from ..follow import StageOf, data_of, dtype_of, geometry_of, origin_of, tokenizer_of
 from ..sizes import Sizes
 from .amounts import Size, TokenizerOf, longest_sequence, size_of
 
@@ -29,6 +29,8 @@ class Facts:
     format: str
     tokenizer: TokenizerOf
     at_hand: Sizes | None
+    dtype: str
+    """Number that the weights are held in."""
 
     @property
     def size(self) -> Size | None:
@@ -48,10 +50,10 @@ def facts_of(stage: Stage, stage_of: StageOf, at_hand: Sizes | None) -> Facts | 
     source = _data_field(stage)
     data = None if source is None else data_of(source, stage_of)
     format = _format(stage, source, stage_of)
-    geometry = geometry_of(stage.model, stage_of, at_hand)
+    geometry, tokenizer = geometry_of(stage.model, stage_of, at_hand), tokenizer_of(stage.model, stage_of)
     if geometry is not None and isinstance(stage, Training) and stage.objective.edit_heads:
         geometry = replace(geometry, edit_heads=True)
-    return Facts(stage, geometry, data, format, tokenizer_of(stage.model, stage_of), at_hand)
+    return Facts(stage, geometry, data, format, tokenizer, at_hand, dtype_of(stage.model, stage_of))
 
 
 def deciding(stage: Stage, stage_of: StageOf) -> tuple[object, ...]:

@@ -11,7 +11,13 @@ from . import Attention, InferenceSetting, Precision, Setting
 
 PROMPT = 1024
 """Tokens that the questions of a library's task are taken to have, with their solved examples."""
-_PRECISION: dict[str, Precision] = {"fp32": "fp32", "bf16": "bf16"}
+_PRECISION: dict[tuple[str, str], Precision] = {
+    ("float32", "fp32"): "fp32",
+    ("float32", "bf16"): "bf16",
+    ("bfloat16", "fp32"): "pure_bf16",
+    ("bfloat16", "bf16"): "pure_bf16",
+}
+"""By the number that weights are held in and that of matrix products."""
 _ATTENTION: dict[str, Attention] = {"sdpa": "sdpa", "eager": "eager"}
 _MEAN_MASKED = 0.5  # of the positions of a row whose likelihood is estimated
 
@@ -21,7 +27,7 @@ def world_of(compute: Compute) -> int:
     return max(1, compute.gpus_per_node)
 
 
-def training_setting(stage: Training, length: int) -> Setting:
+def training_setting(stage: Training, length: int, dtype: str) -> Setting:
     """Of a training stage that is complete, in rows of `length`."""
     compute, batch = stage.compute, stage.batch
     assert batch.micro is not None and compute.device is not None
@@ -30,7 +36,7 @@ def training_setting(stage: Training, length: int) -> Setting:
         micro=batch.micro,
         copies=passed.rows,
         length=length * passed.length,
-        precision=_PRECISION[compute.precision],
+        precision=_PRECISION[dtype, compute.precision],
         world=world_of(compute),
         accumulation=max(1, batch.global_ // (batch.micro * world_of(compute))),
         gradient_checkpointing=compute.gradient_checkpointing,
@@ -42,7 +48,7 @@ def training_setting(stage: Training, length: int) -> Setting:
     )
 
 
-def sampling_setting(stage: Sample, given: int) -> InferenceSetting:
+def sampling_setting(stage: Sample, given: int, dtype: str) -> InferenceSetting:
     """Of a sampling stage over prompts, or held-out rows, of at most `given` tokens."""
     if isinstance(stage.prompts, HeldOut):
         length = min(given, stage.prompts.length or given)
@@ -51,10 +57,10 @@ def sampling_setting(stage: Sample, given: int) -> InferenceSetting:
         opened, rows = stage.max_new_tokens or 1, len(stage.prompts)
         length = given + opened
     rows = max(1, min(stage.batch, rows))
-    return _inference(stage.compute, rows, length, rows * stage.sampler.window(opened))
+    return _inference(stage.compute, rows, length, rows * stage.sampler.window(opened), dtype)
 
 
-def evaluation_setting(stage: Eval, prompt: int, most: int) -> InferenceSetting:
+def evaluation_setting(stage: Eval, prompt: int, most: int, dtype: str) -> InferenceSetting:
     """Of an evaluation stage: its longest canvas, of at most `most` tokens, and the most positions that its tasks score at once.
 
     Questions of a library's tasks are taken to have `prompt` tokens.
@@ -71,15 +77,15 @@ def evaluation_setting(stage: Eval, prompt: int, most: int) -> InferenceSetting:
             here = most
             score = most * (built_in.emptied or _MEAN_MASKED)
         length, scored = max(length, here), max(scored, score)
-    return _inference(stage.compute, stage.batch, length, int(stage.batch * scored))
+    return _inference(stage.compute, stage.batch, length, int(stage.batch * scored), dtype)
 
 
-def _inference(compute: Compute, rows: int, length: int, scored: int) -> InferenceSetting:
+def _inference(compute: Compute, rows: int, length: int, scored: int, dtype: str) -> InferenceSetting:
     return InferenceSetting(
         rows=rows,
         length=length,
         scored=scored,
-        precision=_PRECISION[compute.precision],
+        precision=_PRECISION[dtype, compute.precision],
         attention=_ATTENTION[compute.attention_kernel],
         device="cuda" if compute.device == "cuda" else "cpu",
     )

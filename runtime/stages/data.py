@@ -20,7 +20,7 @@ def run(context: Context) -> dict[str, Any]:
     """Write the training and held-out sequences, and the held-out rows as they were."""
     body = context.stage.body
     assert isinstance(body, DataStage)
-    tokens = tokenizer_of(context, body.tokenizer)
+    tokens = tokenizer_of(context, body.tokenizer, body.special_tokens)
     rows = read_rows(body.data, body.format, context.input_files)
     training, held_out = split(rows, body.data)
     out = context.entry.output("data")

@@ -22,7 +22,7 @@ class Compute:
         choices=tuple(DEVICES),
         effect=Effect.NUMERICS,
     )
-    precision: str = leaf("Precision of matrix products; weights stay in fp32.", default="fp32", choices=("fp32", "bf16"))
+    precision: str = leaf("Precision of matrix products; weights stay in the model's dtype.", default="fp32", choices=("fp32", "bf16"))
     threads: int | None = leaf(
         "CPU threads of a process; null: all cores of the machine, the same again when a run continues.",
         default=None,

@@ -13,6 +13,7 @@ from dllm_run.specs.reference import Reference
 from .families import Family
 from .lora import Lora
 from .quantizations import Quantization
+from .special_tokens import SpecialTokens
 from .tokenizers import Tokenizer
 
 
@@ -23,7 +24,7 @@ class Model(Compatible):
     table: ClassVar[tuple[Row, ...]] = (
         Requirement(
             subject="own.logit_shift",
-            trait="trained_shift",
+            trait="trained_logit_shift",
             relation=Relation.SAME,
             message="logit_shift is {subject}, and the weights were trained with {trait}",
             reason="where a logit points to is a fact of the weights",
@@ -111,6 +112,12 @@ class Model(Compatible):
         default=None,
         choices=(0, 1),
     )
+    dtype: str | None = leaf(
+        "Number that the weights are held in; null: that of the stage they come from, else float32.",
+        default=None,
+        choices=("float32", "bfloat16"),
+    )
+    special_tokens: SpecialTokens | None = leaf("Special tokens that are not those of the tokenizer.", default=None)
     quantization: Quantization | None = leaf(
         "Frozen weights in fewer bits; null: none, or with ${stages.X} alone what X had.", default=None, example="nf4"
     )
@@ -141,8 +148,8 @@ class Model(Compatible):
         return self.scratch.logit_shift if self.logit_shift is None and self.scratch is not None else self.logit_shift
 
     def completed(self) -> "Model":
-        """With what follows for a fresh model solved."""
-        return self if self.scratch is None else _completed(self, self.scratch)
+        """With what follows for it alone solved."""
+        return self if isinstance(self.from_, Reference) else _completed(self, self.scratch)
 
     def problems(self) -> Iterator[Problem]:
         """What cannot be built."""
@@ -175,6 +182,7 @@ class Model(Compatible):
 
 
 @functools.lru_cache(maxsize=256)
-def _completed(model: Model, scratch: Family) -> Model:
+def _completed(model: Model, scratch: Family | None) -> Model:
     # One object for equal ones: the stages of a sweep share it.
-    return replace(model, scratch=scratch.completed(), logit_shift=model.stated_shift)
+    dtype = model.dtype or "float32"
+    return replace(model, scratch=None if scratch is None else scratch.completed(), logit_shift=model.stated_shift, dtype=dtype)

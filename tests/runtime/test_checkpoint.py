@@ -114,7 +114,7 @@ def dream(tmp_path: Path) -> Path:
 
 
 def loaded(folder: Path, kernel: str = "sdpa", dropout: float = 0.0) -> Any:
-    return from_folder(folder, Compute(attention_kernel=kernel), dropout)
+    return from_folder(folder, Compute(attention_kernel=kernel), dropout, "float32")
 
 
 def logits_of(network: Any, shift: int = 0, tokens_L: Tensor = TOKENS) -> Tensor:

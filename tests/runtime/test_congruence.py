@@ -22,7 +22,7 @@ from dllm_run.specs.word import members
 BLOCK, PROMPT = 3, 4
 TEXT = list(b"abcd" + b"efghij")
 """A prompt, and an answer of two blocks."""
-PAIRS = {objective: "{type: llada, block_size: 3, remasking: random}" for objective in ("mdlm", "dream")}
+PAIRS = dict.fromkeys(("mdlm", "dream"), "{type: llada, block_size: 3, remasking: random}")
 """Objectives, each with the sampler that fills in what it was trained to."""
 SPEC = """
 version: 1

@@ -1,6 +1,8 @@
 """Tokenizers: what goes in comes out, and text never turns into special tokens by accident."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from runtime_toys import compiled, run_stage
 
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.tokenizers import Tokens, from_folder, from_word
+from dllm_run.specs.vocabulary.special_tokens import SpecialTokens
 from dllm_run.specs.vocabulary.tokenizers.bytes import Bytes
 from dllm_run.specs.vocabulary.tokenizers.characters import Characters
 from dllm_run.specs.vocabulary.tokenizers.pattern import Pattern
@@ -134,12 +137,155 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
         from_folder(tmp_path)
 
 
-def test_a_tokenizer_without_a_mask_is_refused(tmp_path: Path) -> None:
-    fast = from_word(Bytes(), tmp_path).fast
+def without_mask(folder: Path) -> Path:
+    """The byte tokenizer, saved as a causal model would bring it: 256 bytes, end of text, and one more special token."""
+    fast = from_word(Bytes(), folder).fast
     fast.mask_token = None
-    fast.save_pretrained(str(tmp_path / "saved"))
-    with pytest.raises(Failure, match="has no mask token"):
-        from_folder(tmp_path / "saved")
+    fast.save_pretrained(str(folder))
+    return folder
+
+
+def test_a_tokenizer_without_a_mask_is_given_one_behind_its_last_token(tmp_path: Path) -> None:
+    tokens = from_folder(without_mask(tmp_path))
+    assert (tokens.mask, tokens.size, tokens.added_mask) == (258, 259, True)
+    assert tokens.fast.convert_ids_to_tokens(258) == "<|mask|>" and 258 in tokens.forbidden
+    assert tokens.encode("a<|mask|>b") == list(b"a<|mask|>b") and tokens.encode("<|mask|>", specials=True) == [258]
+    tokens.fast.save_pretrained(str(tmp_path / "again"))
+    again = from_folder(tmp_path / "again")
+    assert (again.mask, again.size, again.added_mask) == (258, 259, False)
+
+
+def beside(folder: Path, config: str) -> Path:
+    (folder / "config.json").write_text(config, encoding="utf-8")
+    return folder
+
+
+def test_a_family_knows_which_of_its_tokens_is_the_mask_and_which_ends_a_message(tmp_path: Path) -> None:
+    tokens = from_folder(without_mask(tmp_path))
+    tokens.fast.mask_token = None
+    tokens.fast.add_tokens(["<|mdm_mask|>", "<|eot_id|>"], special_tokens=True)
+    tokens.fast.save_pretrained(str(tmp_path / "llada"))
+    llada = from_folder(beside(tmp_path / "llada", '{"model_type": "llada"}'))
+    assert (llada.mask, llada.turn, llada.added_mask) == (259, (260,), False)
+    assert llada.stops == (256, 260) and llada.forbidden == (259,)
+    other = from_folder(beside(tmp_path / "llada", '{"model_type": "gpt2"}'))
+    assert (other.mask, other.turn) == (258, ()), "a mask that is there already is no other family's"
+
+
+def test_special_tokens_can_be_said_and_must_be_there(tmp_path: Path) -> None:
+    without_mask(tmp_path)
+    tokens = from_folder(tmp_path, SpecialTokens(mask="<mask>", end="$", pad="#", end_of_turn="<eos>"))
+    assert (tokens.mask, tokens.end, tokens.pad, tokens.turn, tokens.added_mask) == (257, (ord("$"),), ord("#"), (256,), False)
+    tokens.fast.save_pretrained(str(tmp_path / "again"))
+    again = from_folder(tmp_path / "again")
+    assert (again.mask, again.end, again.pad) == (257, (ord("$"),), ord("#"))
+    with pytest.raises(Failure, match=r"special_tokens\.mask is '<masc>', which the vocabulary does not have: near are <mask>"):
+        from_folder(tmp_path, SpecialTokens(mask="<masc>"))
+
+
+def test_a_mask_that_is_a_word_of_the_vocabulary_never_comes_from_a_text(tmp_path: Path) -> None:
+    tokens = from_folder(without_mask(tmp_path), SpecialTokens(mask="_"))
+    assert tokens.encode("ab") == [97, 98]
+    with pytest.raises(Failure, match=r"holds the mask token '_'"):
+        tokens.encode("a_b")
+
+
+def test_code_that_comes_with_a_tokenizer_is_never_run(tmp_path: Path) -> None:
+    fast = from_word(Bytes(), tmp_path).fast
+    fast.save_pretrained(str(tmp_path))
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    settings |= {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": ["own.OwnTokenizer", None]}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "own.py").write_text("raise SystemExit('it ran')\n")
+    assert from_folder(tmp_path).encode("ab") == [97, 98]
+
+
+def test_the_tokenizer_of_dream_is_read_by_that_of_qwen(tmp_path: Path) -> None:
+    vocabulary = {"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3, "<|im_end|>": 4, "<|mask|>": 5}
+    (tmp_path / "vocab.json").write_text(json.dumps(dict(list(vocabulary.items())[:3])))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
+    added = {str(number): {"content": text, "special": True} for text, number in vocabulary.items() if number > 2}
+    settings = {"added_tokens_decoder": added, "mask_token": "<|mask|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
+    settings |= {"tokenizer_class": "DreamTokenizer", "auto_map": {"AutoTokenizer": ["tokenization_dream.DreamTokenizer", None]}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokens = from_folder(beside(tmp_path, '{"model_type": "Dream"}'))
+    assert (tokens.mask, tokens.end, tokens.turn, tokens.begin) == (5, (3,), (4,), ())
+    assert tokens.encode("aba") == [2, 0]
+
+
+# --- conversations
+
+TALK = [
+    {"role": "system", "content": " Be brief. "},
+    {"role": "user", "content": "Is <|eot_id|> a token?"},
+    {"role": "assistant", "content": "Yes<mask>."},
+]
+
+
+@pytest.fixture
+def llada(tmp_path: Path) -> Tokens:
+    tokens = from_folder(without_mask(tmp_path))
+    names = ["<|startoftext|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
+    tokens.fast.add_tokens(names, special_tokens=True)
+    tokens.fast.add_special_tokens({"bos_token": names[0]})
+    tokens.fast.save_pretrained(str(tmp_path / "llada"))
+    return from_folder(beside(tmp_path / "llada", '{"model_type": "llada"}'))
+
+
+def test_a_conversation_with_llada_has_headers_and_a_name_in_it_is_only_text(llada: Tokens) -> None:
+    start, header, header_end, over = range(259, 263)
+
+    def turn(role: str, text: str) -> list[int]:
+        return [header, *role.encode(), header_end, *f"\n\n{text}".encode()]
+
+    asked = [start, *turn("system", "Be brief."), over, *turn("user", "Is <|eot_id|> a token?"), over, *turn("assistant", "")]
+    assert llada.chat(TALK[:2], answer=False) == (asked, len(asked))
+    assert llada.chat(TALK, answer=True) == ([*asked, *b"Yes<mask>.", over], len(asked))
+
+
+def test_a_conversation_with_an_encoder_is_text_between_tags(tmp_path: Path) -> None:
+    from_word(Bytes(), tmp_path).fast.save_pretrained(str(tmp_path))
+    tokens = from_folder(beside(tmp_path, '{"model_type": "roberta"}'))
+    found = tokens.chat(TALK, answer=True)
+    asked = "[SYS]\nBe brief.\n[/SYS]\n\n[Question]\nIs <|eot_id|> a token?\n[/Question]\n\n[Answer]\n"
+    assert bytes(found.tokens[: found.prompt]).decode() == asked
+    assert bytes(found.tokens[found.prompt :]).decode() == "Yes<mask>.\n[/Answer]\n\n"
+    assert (tokens.turn, tokens.turn_text) == ((), "[/Answer]")
+
+
+def with_template(folder: Path, template: str) -> Tokens:
+    fast = from_word(Bytes(), folder).fast
+    fast.chat_template = template
+    fast.save_pretrained(str(folder))
+    return from_folder(folder)
+
+
+def test_the_template_of_a_tokenizer_is_taken_where_the_family_has_none_and_thoughts_are_off(tmp_path: Path) -> None:
+    tokens = with_template(
+        tmp_path,
+        "{% for m in messages %}{{ m.role[0] + ':' + m.content + eos_token }}{% endfor %}"
+        "{% if add_generation_prompt %}a:{% if enable_thinking %}<think>{% endif %}{% endif %}",
+    )
+    found = tokens.chat([{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], answer=True)
+    assert found == ([*b"u:x", 256, *b"a:y", 256], 6)
+
+
+@pytest.mark.parametrize(
+    ("template", "messages", "told"),
+    [
+        pytest.param(None, TALK, "neither .* has a chat template", id="none"),
+        pytest.param("{{ raise_exception('no system') }}", TALK, "messages of system, user: no system", id="it refuses"),
+        pytest.param("{{ messages | length }}", TALK, "does not go on", id="no beginning"),
+        pytest.param("{{ messages[0].content }}", TALK[:2], "ends with a message of the assistant", id="no answer"),
+        pytest.param(
+            "{{ messages[0].content | replace('<mask>', 'x') }}", [{"role": "user", "content": "<mask>"}, TALK[2]], "take it out", id="odd"
+        ),
+    ],
+)
+def test_a_conversation_that_cannot_be_laid_out_is_refused(template: str | None, messages: Any, told: str, tmp_path: Path) -> None:
+    tokens = with_template(tmp_path, template) if template is not None else BYTES
+    with pytest.raises(Failure, match=told):
+        tokens.chat(messages, answer=True)
 
 
 BPE = """

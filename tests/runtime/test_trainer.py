@@ -78,7 +78,7 @@ def written_out(folder: Path, clip: float, *flags: str) -> tuple[list[float], di
     optimizer = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.999), eps=1e-3)
     losses = []
     for step in range(STEPS):
-        batch = rows_of(collate([rows[place] for place in range(4 * step, 4 * step + 4)], pad=0, batch=4))
+        batch = rows_of(collate([rows[place] for place in range(4 * step, 4 * step + 4)], pad=0, batch=4, vocabulary=98))
         loss = objective.loss(denoiser, batch, objective.draw(stream, batch))
         mean = loss.numerator / loss.denominator
         optimizer.zero_grad()

@@ -79,7 +79,7 @@ def test_micro_batches_share_out_the_same_rows(micro: int) -> None:
 
     def batches(size: int) -> list[dict[str, Any]]:
         loader = torch.utils.data.DataLoader(
-            rows, batch_size=size, sampler=InOrder(rows), collate_fn=lambda items: collate(items, pad=99, batch=6)
+            rows, batch_size=size, sampler=InOrder(rows), collate_fn=lambda items: collate(items, pad=99, batch=6, vocabulary=100)
         )
         return list(loader)
 
@@ -92,7 +92,7 @@ def test_micro_batches_share_out_the_same_rows(micro: int) -> None:
 def test_a_collated_batch_is_padded_on_the_right_and_read_back() -> None:
     rows = training_rows(3, batch=3, steps=1)
     items = sorted((rows[place] for place in range(3)), key=lambda item: item["sample"])
-    found = rows_of(collate(items, pad=99, batch=3))
+    found = rows_of(collate(items, pad=99, batch=3, vocabulary=100))
     assert found.tokens_BL.tolist() == [[0, 99, 99], [1, 1, 99], [2, 2, 2]]
     assert found.valid_BL.tolist() == [[True, False, False], [True, True, False], [True, True, True]]
     assert found.maskable_BL.tolist() == [[False, False, False], [False, True, False], [False, True, True]]

@@ -10,7 +10,7 @@ from dllm_run.runtime.tokenizers import from_word
 from dllm_run.specs.devices import DEVICES
 from dllm_run.specs.field import fields_of
 from dllm_run.specs.vocabulary.compute import Compute
-from dllm_run.specs.vocabulary.families.llama import Llama
+from dllm_run.specs.vocabulary.families import Family
 from dllm_run.specs.vocabulary.generators import Generator
 from dllm_run.specs.vocabulary.objectives.bd3lm import Bd3lm
 from dllm_run.specs.vocabulary.objectives.mdlm import Mdlm
@@ -76,16 +76,19 @@ def test_a_generator_makes_the_rows_that_it_says(word: str) -> None:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_the_geometry_of_a_model_from_scratch_is_that_of_the_network_that_is_built(tied: bool) -> None:
-    from transformers import AutoModelForCausalLM
+@pytest.mark.parametrize("family", members(Family))
+def test_the_geometry_of_a_model_from_scratch_is_that_of_the_network_that_is_built(family: str, tied: bool) -> None:
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-    word = Llama(layers=3, width=96, heads=4, mlp=224, positions=77, tie_embeddings=tied)
+    word = members(Family)[family](layers=3, width=96, heads=4, mlp=224, positions=77, tie_embeddings=tied).completed()
+    assert isinstance(word, Family)
     config = build(word)
     config.vocab_size = 211
+    config._attn_implementation = "eager"
     with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(config)
+        network = (AutoModelForMaskedLM if word.masked else AutoModelForCausalLM).from_config(config)
     geometry = word.geometry(211)
-    assert geometry is not None and geometry.positions == config.max_position_embeddings
+    assert geometry is not None and geometry.positions == 77
     assert geometry.parameters() == sum(parameter.numel() for parameter in network.parameters())
 
 

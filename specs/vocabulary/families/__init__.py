@@ -5,12 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from dllm_run.specs.field import leaf
-from dllm_run.specs.geometry import Geometry
+from dllm_run.specs.geometry import Geometry, bare_type
 from dllm_run.specs.problem import Problem, nearest_divisors
 from dllm_run.specs.word import Word, members
-
-_PREFIXES = ("a2d-", "editflow-")
-"""In front of the model_type of checkpoints that other code has made of a family: the same weights, read bidirectionally."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,11 +134,6 @@ class Encoder(Family):
 def architecture_of(family: type[Family]) -> str:
     """The `model_type` of the stock architecture of a family."""
     return family.architecture or family.model_types[0]
-
-
-def bare_type(model_type: str) -> str:
-    """A `model_type` without what other code puts in front of it."""
-    return next((model_type.removeprefix(prefix) for prefix in _PREFIXES if model_type.startswith(prefix)), model_type)
 
 
 def family_for(model_type: str | None) -> type[Family] | None:

@@ -8,6 +8,7 @@ from dllm_run.specs.field import leaf
 from dllm_run.specs.reference import Reference
 
 from ..data import Data
+from ..special_tokens import SpecialTokens
 from ..starts import Start
 from ..tokenizers import Tokenizer
 from . import UNSEEDED, Stage
@@ -35,3 +36,4 @@ class DataStage(Stage):
     start: Start | None = leaf(
         "What the objective edit_flow starts from: every sequence is aligned with it; null: for other objectives.", default=None, late=True
     )
+    special_tokens: SpecialTokens | None = leaf("Special tokens that are not those of the tokenizer.", default=None)

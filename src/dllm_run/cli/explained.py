@@ -17,8 +17,10 @@ from dllm_run.specs.field import FieldInfo, fields_of
 from dllm_run.specs.leaves import leaves
 from dllm_run.specs.parts import parts
 from dllm_run.specs.reference import Reference
+from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.word import Word
 
+from .explained_model import of_family
 from .specs import Named
 
 Path = tuple[str, ...]
@@ -197,3 +199,5 @@ def _below(compiled: Compiled, path: Path, value: Any) -> Iterator[tuple[str, st
             place = "solved by the compiler"
         shown = f"${{stages.{leaf.value['stage']}}}" if isinstance(leaf.value, dict) else short(leaf.value)
         yield ".".join(leaf.path), shown, place
+    if isinstance(value, Model):
+        yield from of_family(value, compiled.plan.inputs)
