@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from dllm_run.specs.geometry import Geometry
+from dllm_run.specs.hub import hub_id
 from dllm_run.specs.published import PUBLISHED
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
@@ -42,7 +43,8 @@ def tokenizer_of(model: Model | Reference, stage_of: StageOf) -> Tokenizer | Ref
             return model.tokenizer
         source = model if isinstance(model, Reference) else model.from_
         if not isinstance(source, Reference):
-            return source
+            assert isinstance(model, Model)
+            return model.locator()
         model = model_of(source, stage_of)
 
 
@@ -63,7 +65,7 @@ def geometry_of(model: Model | Reference, stage_of: StageOf, at_hand: Sizes | No
         return None if vocabulary is None else origin.scratch.geometry(vocabulary)
     if not isinstance(origin.from_, str):
         return None
-    found = PUBLISHED.get(origin.from_)
+    found = PUBLISHED.get(hub_id(origin.from_).name)
     return at_hand.geometry(origin.from_) if found is None and at_hand is not None else found
 
 
