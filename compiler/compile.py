@@ -308,7 +308,7 @@ def _unresolved(root: Node, records: Iterable[InputRecord], base: pathlib.Path) 
             "file": f"{record.locator}: no such file here",
         }[record.kind]
         hint = nearby(record.locator, base) if record.kind == "file" else None
-        need = "`fetch` and `run` download it" if record.kind == "hub" else "`run` needs it here"
+        need = "`dllm-run fetch` downloads it" if record.kind == "hub" else "`run` needs it here"
         notes = (need, *((hint,) if hint else ()))
         yield Diagnostic(code="W501", severity="warning", message=message, mark=mark, label="unresolved", notes=notes)
 

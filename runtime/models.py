@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
-from dllm_run.specs.locator import root_of
+from dllm_run.specs.inputs import input_root
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
@@ -36,7 +36,7 @@ def load(context: Context, model: Model | Reference) -> Loaded:
         tokens = tokenizer_of(context, model.tokenizer)
         network = _fresh(context, model, tokens)
     else:
-        source = model if isinstance(model, Reference) else model.from_
+        source = model if isinstance(model, Reference) else model.locator() or model.from_
         assert source is not None, "a model has a source"
         folder = context.output_of(source) if isinstance(source, Reference) else _folder(context, source)
         own = model.tokenizer if isinstance(model, Model) else None
@@ -68,7 +68,7 @@ def tokenizer_of(context: Context, source: Tokenizer | Reference | str) -> Token
 
 def _folder(context: Context, locator: str) -> Path:
     context.input_files(locator)
-    root = root_of(locator, context.base)
+    root = input_root(context.plan.inputs[locator], context.base)
     assert root is not None
     if not root.is_dir():
         raise Failure(f"{locator} is a file; a model is a folder with config.json and weights")
