@@ -173,9 +173,10 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(206, data[first:], headers, broken=self._breaks(name))
 
     def _breaks(self, name: str) -> bool:
-        left = self.hub.cut.get(name, 0) if self.command == "GET" else 0
-        self.hub.cut[name] = max(0, left - 1)
-        return left > 0
+        if self.command != "GET" or not self.hub.cut.get(name, 0):
+            return False
+        self.hub.cut[name] -= 1
+        return True
 
     def _send(self, status: int, data: bytes, headers: dict[str, str] | None = None, *, broken: bool = False) -> None:
         self.send_response(status)
