@@ -197,6 +197,15 @@ def test_the_same_content_is_the_same_stage_by_whatever_revision_it_was_named(pl
     assert set(place.locked) == {"acme/tiny", f"acme/tiny@{commit}"}, "what other flags have locked stays locked"
 
 
+def test_what_finished_stages_alone_read_is_not_fetched(place: Place) -> None:
+    (stage,) = place.stage_ids()
+    entry = place.path / "runs" / "store" / stage
+    (entry / "attempts" / "1").mkdir(parents=True)
+    (entry / "DONE").write_text("{}")
+    assert place.fetch()["inputs"] == [] and place.hub.requests == []
+    assert len(place.fetch("--runs", "others")["inputs"]) == 1
+
+
 # --- what goes wrong
 
 
@@ -323,7 +332,7 @@ def test_a_run_on_a_machine_without_the_files_says_how_they_come_here(place: Pla
     done = place.call("run", "spec.yaml", HF_HOME=str(place.path / "empty"), HF_HUB_OFFLINE="1")
     assert done.returncode == 6 and "dllm-run fetch SPEC" in done.stderr
     plan = place.call("plan", "spec.yaml", HF_HOME=str(place.path / "empty"))
-    assert "acme/tiny is not downloaded here: `dllm-run fetch` does it" in plan.stdout
+    assert "needs acme/tiny from a hub: not downloaded here" in plan.stdout and "blocked" not in plan.stdout
     assert place.call("lock", "spec.yaml", HF_HOME=str(place.path / "empty"), HF_HUB_OFFLINE="1").returncode == 0, "it is locked already"
 
 
