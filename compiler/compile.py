@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from dllm_run.specs.errors import Diagnostic, SpecError
+from dllm_run.specs.hub import hub_id
 from dllm_run.specs.parts import Path
 from dllm_run.specs.plan import InputRecord, Plan, Point
 from dllm_run.specs.vocabulary.spec import Spec
@@ -299,14 +300,16 @@ def _unresolved(root: Node, records: Iterable[InputRecord], base: pathlib.Path) 
     for record in records:
         if record.resolved:
             continue
-        mark = next((node.mark for _, node in root.walk() if node.value == record.locator), None)
+        names = {record.locator, hub_id(record.locator).name} if record.kind == "hub" else {record.locator}
+        mark = next((node.mark for _, node in root.walk() if isinstance(node.value, str) and node.value in names), None)
         message = {
             "hub": f"{record.locator} is on a hub: not checked, its id stands for its content",
             "package": f"{record.locator}: the package or the file in it is not installed here",
             "file": f"{record.locator}: no such file here",
         }[record.kind]
         hint = nearby(record.locator, base) if record.kind == "file" else None
-        notes = ("`run` needs it here", *((hint,) if hint else ()))
+        need = "`dllm-run fetch` downloads it" if record.kind == "hub" else "`run` needs it here"
+        notes = (need, *((hint,) if hint else ()))
         yield Diagnostic(code="W501", severity="warning", message=message, mark=mark, label="unresolved", notes=notes)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from dllm_run.specs.geometry import Geometry
+from dllm_run.specs.hub import hub_id
 from dllm_run.specs.published import PUBLISHED
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
@@ -47,7 +48,8 @@ def tokenizer_of(model: Model | Reference, stage_of: StageOf) -> Tokenizer | Ref
             return model.tokenizer
         source = model if isinstance(model, Reference) else model.from_
         if not isinstance(source, Reference):
-            return source
+            assert isinstance(model, Model)
+            return model.locator()
         model = model_of(source, stage_of)
 
 
@@ -73,7 +75,8 @@ def logit_shift_of(model: Model | Reference, stage_of: StageOf, type_of: TypeOf)
             if model.stated_shift is not None:
                 return model.stated_shift
             if not isinstance(model.from_, Reference):
-                return None if model.from_ is None else shift_of_type(type_of(model.from_))
+                locator = model.locator()
+                return None if locator is None else shift_of_type(type_of(locator))
             model = model.from_
         model = model_of(model, stage_of)
 
@@ -125,7 +128,7 @@ def geometry_of(model: Model | Reference, stage_of: StageOf, at_hand: Sizes | No
         return None if vocabulary is None else origin.scratch.geometry(vocabulary)
     if not isinstance(origin.from_, str):
         return None
-    found = PUBLISHED.get(origin.from_)
+    found = PUBLISHED.get(hub_id(origin.from_).name)
     return at_hand.geometry(origin.from_) if found is None and at_hand is not None else found
 
 

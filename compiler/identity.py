@@ -19,7 +19,8 @@ RecordOf = Callable[[str, str], InputRecord]
 
 def own_text(body: Stage, inventory: Inventory, record_of: RecordOf, texts: Texts) -> str:
     """What a stage computes by itself: its result leaves, the content of its inputs and the versions of its words."""
-    contents = {path: content(record_of(text, what), what) for path, text, what in inventory.inputs}
+    contents = {item.path: content(record_of(item.text, item.what), item.what) for item in inventory.inputs}
+    contents.update(dict.fromkeys(item.revision for item in inventory.inputs if item.revision is not None))
     return f"{texts.results(body, contents)}{inventory.words!r}"
 
 
@@ -42,10 +43,15 @@ def located(body: Stage) -> dict[Path, tuple[str, str]]:
     return {item.path: (item.text, item.what) for item in Inventories().of(body).inputs}
 
 
+def revisions(body: Stage) -> dict[Path, Path]:
+    """Places of revisions on a hub, given or not, with the place of what they are revisions of."""
+    return {item.revision: item.path for item in Inventories().of(body).inputs if item.revision is not None}
+
+
 def counted(body: Stage, record_of: RecordOf) -> dict[Path, Any]:
     """What counts of a stage: its result leaves (references are ids by now), inputs by their content."""
-    inputs = located(body)
-    found = {path: value for path, value, effect in leaves(body) if effect is Effect.RESULT}
+    inputs, beside = located(body), revisions(body)
+    found = {path: value for path, value, effect in leaves(body) if effect is Effect.RESULT and path not in beside}
     return {path: content(record_of(*inputs[path]), inputs[path][1]) if path in inputs else value for path, value in found.items()}
 
 

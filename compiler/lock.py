@@ -2,13 +2,14 @@
 
 import importlib.metadata
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dllm_run.specs.canonical import pretty
 from dllm_run.specs.errors import EnvironmentProblem
+from dllm_run.specs.inputs import input_files, is_downloaded, model_type_in
 from dllm_run.specs.locator import PACKAGE, kind_of, located_files, root_of, sha256_of
 from dllm_run.specs.plan import InputRecord
 
@@ -44,14 +45,33 @@ class Lock:
 
     def drift(self, records: Iterable[InputRecord]) -> list[str]:
         """Inputs whose content here differs from what is locked, as sentences."""
-        found = []
+        found: list[str] = []
         for record in records:
-            if record.kind == "hub" or record.locator not in self.locked:
+            if record.locator not in self.locked:
+                continue
+            if record.kind == "hub":
+                found.extend(_hub_drift(record, self.base))
                 continue
             here = fingerprint(record.locator, "data", self.base)
             if here.files != record.files:
                 found.append(f"{record.locator} {'changed' if here.resolved else 'is gone'} since the lock was written")
         return found
+
+    def elsewhere(self, records: Iterable[InputRecord]) -> list[InputRecord]:
+        """What is locked of hubs and not among these: a spec with other flags reads it, and a branch may have moved since."""
+        read = {record.locator for record in records}
+        return [record for locator, record in self.locked.items() if record.kind == "hub" and locator not in read]
+
+
+def _hub_drift(record: InputRecord, base: Path) -> Iterator[str]:
+    if not is_downloaded(record, base):
+        yield f"{record.locator} is not downloaded here: `dllm-run fetch` does it"
+        return
+    for name, path in input_files(record, base):
+        # The hub's cache names large files by their content, and reading those takes as long as a plan should not.
+        if path.resolve().name != record.files[name] and sha256_of(path) != record.files[name]:
+            yield f"{record.locator}: {name} is not what was downloaded: `dllm-run fetch` brings it anew"
+            return
 
 
 def fingerprint(locator: str, what: str, base: Path) -> InputRecord:
@@ -64,19 +84,8 @@ def fingerprint(locator: str, what: str, base: Path) -> InputRecord:
                 files[name] = sha256_of(path)
             except OSError as error:
                 raise EnvironmentProblem(f"{locator}: {path.name} cannot be read: {error.strerror}") from None
-    kept = files if what == "model" else {}
-    return InputRecord(kind=kind, locator=locator, revision=_version(locator), files=files, model_type=_type_in(locator, base, kept))
-
-
-def _type_in(locator: str, base: Path, files: Mapping[str, str]) -> str | None:
-    """The model_type of the folder of a model."""
-    folder = root_of(locator, base) if "config.json" in files else None
-    try:
-        said = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder is not None else None
-    except (OSError, ValueError):
-        return None
-    found = said.get("model_type") if isinstance(said, dict) else None
-    return found if isinstance(found, str) else None
+    folder = root_of(locator, base) if what == "model" and "config.json" in files else None
+    return InputRecord(kind=kind, locator=locator, revision=_version(locator), files=files, model_type=model_type_in(folder))
 
 
 def _version(locator: str) -> str | None:

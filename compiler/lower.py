@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dllm_run.specs.errors import Diagnostic
+from dllm_run.specs.hub import hub_id
 from dllm_run.specs.inventory import Edge, Inventories
 from dllm_run.specs.parts import Path, replaced
 from dllm_run.specs.plan import PlannedStage
@@ -136,7 +137,7 @@ class _Lowering:
         }
 
     def _type_of(self, locator: str) -> str | None:
-        return self.shared.record_of(locator, "model").model_type or published_type(locator)
+        return self.shared.record_of(locator, "model").model_type or published_type(hub_id(locator).name)
 
     def _data(self, name: str, stage: Stage, data: Data) -> str:
         model = getattr(stage, "model", None)

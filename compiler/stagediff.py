@@ -13,7 +13,7 @@ from dllm_run.specs.vocabulary.stages.data import DataStage
 
 from .chosen import is_default, is_solved
 from .derived import Derived, SizeOf, numbers
-from .identity import content, located
+from .identity import content, located, revisions
 from .side import Side, is_data_set
 
 
@@ -77,10 +77,15 @@ class StageView:
         inputs = located(self.body)
         if self.data_body is not None and self.data_at is not None:
             inputs.update({(*self.data_at, *inside[1:]): found for inside, found in located(self.data_body).items()})
+        path = self._revised(path)
         if path not in inputs:
             return None
         record = self.side.plan.inputs[inputs[path][0]]
         return content(record, inputs[path][1]) if record.resolved else None
+
+    def _revised(self, path: Path) -> Path:
+        """The place of what a revision is of; the path itself where it is none."""
+        return revisions(self.body).get(path, path)
 
     def chosen(self, path: Path) -> bool:
         """Whether somebody chose the value: else it is a default, or was solved."""

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
-from dllm_run.specs.locator import LocatedFile, located_files, sha256_of
+from dllm_run.specs.hub import cache_folder
+from dllm_run.specs.inputs import input_files, is_downloaded
+from dllm_run.specs.locator import LocatedFile, sha256_of
 from dllm_run.specs.plan import Plan, PlannedStage
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.store import Attempt, Entry, Runs
@@ -74,7 +76,9 @@ class Context:
     def input_files(self, locator: str) -> list[LocatedFile]:
         """The files of an input. Raises Failure where they are missing, or are not those of the plan."""
         record = self.plan.inputs[locator]
-        files = located_files(locator, self.base)
+        files = input_files(record, self.base)
+        if record.kind == "hub" and not is_downloaded(record, self.base):
+            raise Failure(f"{locator} is not downloaded here: `dllm-run fetch SPEC` brings it to {cache_folder()} (HF_HOME moves that)")
         if not files:
             raise Failure(f"{locator} is not on this machine (relative paths start at the folder of the spec)")
         for name, path in files:

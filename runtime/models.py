@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from dllm_run.specs.locator import root_of
+from dllm_run.specs.inputs import input_root
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.special_tokens import SpecialTokens
@@ -115,7 +115,9 @@ def pieces_of(context: Context, model: Model | Reference) -> Pieces:
     if isinstance(model.from_, Reference):
         found = pieces_of(context, model.from_)
     else:
-        source = _folder(context, model.from_)
+        locator = model.locator()
+        assert locator is not None
+        source = _folder(context, locator)
         if is_adapter(source):
             base = json.loads((source / CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
             advice = f"`from: {base or 'the weights below it'}` and `adapter_from: {model.from_}`"
@@ -149,7 +151,7 @@ def tokenizer_of(context: Context, source: Tokenizer | Reference | str, special:
 
 def _folder(context: Context, locator: str) -> Path:
     context.input_files(locator)
-    root = root_of(locator, context.base)
+    root = input_root(context.plan.inputs[locator], context.base)
     assert root is not None
     if not root.is_dir() and root.suffix != ".gguf":
         raise Failure(f"{locator} is a file; a model is a folder with config.json and weights, or a .gguf file")

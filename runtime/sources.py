@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dllm_run.specs.locator import LocatedFile
+from dllm_run.specs.locator import LocatedFile, kind_of
 from dllm_run.specs.templating import is_template
 from dllm_run.specs.vocabulary.data import Data, Source
 
@@ -44,6 +44,8 @@ def _source_rows(source: Source, files_of: FilesOf) -> Iterator[tuple[dict[str, 
         yield from ((row, f"generated row {index}") for index, row in enumerate(build(source.generate)))
         return
     assert source.path is not None
+    if kind_of(source.path, "data") == "hub":
+        raise Failure(f"{source.path}: this version reads no data set of a hub; give the files of a download, such as ./rows.jsonl")
     for file in files_of(source.path):
         reader = _READERS.get(file.path.suffix.lower())
         if reader is None:

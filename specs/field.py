@@ -36,6 +36,8 @@ class Leaf:
     """When changing the field changes the result in spite of its effect: what `promoted` of its class decides, in words."""
     locates: str | None = None
     """`data`, `model`, `task` or `script`: a text here says where an input is, and its content counts instead of the text."""
+    revised_by: str | None = None
+    """For texts that may name something on a hub: the field beside this one that says which revision of it."""
     overlay: bool = False
     """Each value is a piece of a spec."""
     late: bool = False

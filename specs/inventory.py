@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from .effect import Effect
 from .field import FieldInfo, Leaf, Shape, fields_of
-from .locator import is_task_file
+from .hub import revised
+from .locator import is_task_file, kind_of
 from .parts import Path, is_vocabulary
 from .reference import Reference
 from .vocabulary.data import Data
@@ -26,6 +27,12 @@ class Located(NamedTuple):
     path: Path
     text: str
     what: str
+    revision: Path | None = None
+    """Of something on a hub: the place of its revision, which is in the text by now and does not count by itself."""
+
+    def below(self, path: Path) -> "Located":
+        """The same, seen from what holds it at `path`."""
+        return Located((*path, *self.path), self.text, self.what, None if self.revision is None else (*path, *self.revision))
 
 
 class Inventory(NamedTuple):
@@ -60,7 +67,12 @@ class Inventories:
             version = f"{value.semantics}:{value.code[:16]}" if value.code else value.semantics
             found.words[f"{family_name(type(value))}/{value.word}"] = version
         for info in _telling(type(value)):
-            self._enter(getattr(value, info.name), (info.key,), info.leaf, found)
+            given, beside = getattr(value, info.name), info.leaf.revised_by
+            if beside is not None and isinstance(given, str) and kind_of(given, str(info.leaf.locates)) == "hub":
+                text = revised(given, getattr(value, beside), str(info.leaf.locates))
+                found.inputs.append(Located((info.key,), text, str(info.leaf.locates), (beside,)))
+                continue
+            self._enter(given, (info.key,), info.leaf, found)
         return Inventory(
             tuple(found.edges), tuple(found.inputs), tuple(found.data), tuple(found.objects), tuple(sorted(found.words.items()))
         )
@@ -84,7 +96,7 @@ class Inventories:
                 found.data.append((path, value))
                 return
             found.edges.extend(edge._replace(path=(*path, *edge.path)) for edge in below.edges)
-            found.inputs.extend(item._replace(path=(*path, *item.path)) for item in below.inputs)
+            found.inputs.extend(item.below(path) for item in below.inputs)
             found.data.extend(((*path, *inner), item) for inner, item in below.data)
             if leaf.effect is not Effect.NONE:
                 found.words.update(below.words)

@@ -101,6 +101,6 @@ _TYPES = {
 """Beginnings of their ids, with what their config.json says."""
 
 
-def published_type(hub_id: str) -> str | None:
+def published_type(name: str) -> str | None:
     """The model_type of a checkpoint that is listed here."""
-    return next(kind for start, kind in _TYPES.items() if hub_id.startswith(start)) if hub_id in PUBLISHED else None
+    return next(kind for start, kind in _TYPES.items() if name.startswith(start)) if name in PUBLISHED else None

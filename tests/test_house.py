@@ -54,6 +54,7 @@ LAYERS = ("specs", "compiler", "launchers", "runtime", "src/dllm_run/cli")
         pytest.param(["explain", "learning_rate", str(SPEC)], id="explain a value"),
         pytest.param(["init", "new.yaml"], id="init"),
         pytest.param(["lock", "spec.yaml"], id="lock"),
+        pytest.param(["fetch", "spec.yaml"], id="fetch"),
         pytest.param(["migrate", "spec.yaml"], id="migrate"),
     ],
 )

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from dllm_run.specs.compatibility import Compatible, Condition, Inert, Relation, Requirement, Row
 from dllm_run.specs.field import leaf
+from dllm_run.specs.hub import hub_id, revised
+from dllm_run.specs.locator import kind_of
 from dllm_run.specs.problem import Problem, nearest_divisors
 from dllm_run.specs.reference import Reference
 
@@ -97,6 +99,10 @@ class Model(Compatible):
         example="./my-model",
         output="model",
         locates="model",
+        revised_by="revision",
+    )
+    revision: str | None = leaf(
+        "Branch, tag or commit of a hub id; null: its default branch. The lock holds the commit that it was.", default=None, example="v1.0"
     )
     scratch: Family | None = leaf("A fresh architecture with random weights.", default=None)
     tokenizer: Tokenizer | Reference | None = leaf(
@@ -151,8 +157,13 @@ class Model(Compatible):
         """With what follows for it alone solved."""
         return self if isinstance(self.from_, Reference) else _completed(self, self.scratch)
 
+    def locator(self) -> str | None:
+        """What names the weights in plan and lock, with the revision; None where they come from a stage or from nowhere."""
+        return revised(self.from_, self.revision, "model") if isinstance(self.from_, str) else None
+
     def problems(self) -> Iterator[Problem]:
         """What cannot be built."""
+        yield from self._revision_problems()
         if (self.from_ is None) == (self.scratch is None):
             which = "neither" if self.from_ is None else "both"
             label = "give exactly one: `from: ./folder`, or `scratch: {family: llama, layers: 4, width: 256}`"
@@ -179,6 +190,18 @@ class Model(Compatible):
         elif self.scratch.width // heads % 2:
             message = f"a head of {self.scratch.width // heads} dimensions is odd, rotary positions need an even one"
             yield Problem(code="E310", message=message, path=("scratch", "width"))
+
+    def _revision_problems(self) -> Iterator[Problem]:
+        if self.revision is None:
+            return
+        reason = None
+        if not isinstance(self.from_, str) or kind_of(self.from_, "model") != "hub":
+            reason = "only what is on a hub has revisions"
+        elif (named := hub_id(self.from_).revision) is not None:
+            reason = f"`from` names {named} already"
+        if reason is not None:
+            message = f"revision has no effect: {reason}"
+            yield Problem(code="E430", message=message, path=("revision",), label="leave it out", fix=(("revision",), None))
 
 
 @functools.lru_cache(maxsize=256)

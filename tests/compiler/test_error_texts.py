@@ -404,6 +404,8 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E452": (edits(MODEL, "{type: edit_flow, start: {type: masks, length: 128}}"), ()),
     "E510": (edited("./docs.txt", "./rows.jsonl"), ()),
     "E510-pairs": (edited("kind: pretrain", "kind: sft"), ()),
+    "E430-revision": (edited(MODEL, "{from: ./weights, tokenizer: bytes, revision: v1}"), ()),
+    "E430-revision-twice": (edited(MODEL, "{from: acme/tiny@v1, tokenizer: bytes, revision: v1}"), ()),
     "E510-byte-order-mark": (edited("./docs.txt", "./marked.csv"), ()),
     "E511": (edited("./docs.txt", "./broken.jsonl"), ()),
     "E511-not-utf8": (edited("./docs.txt", "./latin.txt"), ()),

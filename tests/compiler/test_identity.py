@@ -43,7 +43,7 @@ def plan_bytes(compiled: Compiled) -> str:
 def test_renaming_every_stage_keeps_every_id(complete: str, compiling: Compile) -> None:
     before = ids_of(compiling(complete))
     text = complete
-    names = ("words", "rows", "train", "tune", "bound", "look", "restore")
+    names = ("words", "rows", "train", "tune", "bound", "look", "borrowed", "restore")
     for name in names:
         text = text.replace(f"\n  {name}:", f"\n  other-{name}:").replace(f"${{stages.{name}}}", f"${{stages.other-{name}}}")
     after = ids_of(compiling(text))
@@ -287,7 +287,7 @@ def test_a_new_semantic_version_of_a_word_changes_the_stages_that_use_it(
     before = ids_of(compiling(complete))
     monkeypatch.setattr(Llada, "semantics", 2)
     after = ids_of(compiling(complete))
-    assert {name for name in before if before[name] != after[name]} == {"bound", "look", "restore"}
+    assert {name for name in before if before[name] != after[name]} == {"bound", "look", "borrowed", "restore"}
 
 
 # --- the machine

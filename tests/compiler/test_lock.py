@@ -9,6 +9,7 @@ import pytest
 from dllm_run.compiler.compile import Source, compile_spec
 from dllm_run.compiler.lock import SCHEMA, Lock, fingerprint, lock_text, read_lock
 from dllm_run.specs.errors import EnvironmentProblem
+from dllm_run.specs.plan import InputRecord
 
 TEXT = b"""\
 version: 1
@@ -139,6 +140,47 @@ def test_an_input_that_is_not_locked_cannot_drift(docs: Path, tmp_path: Path) ->
     record = fingerprint("./docs.txt", "data", tmp_path)
     docs.unlink()
     assert Lock(tmp_path).drift([record]) == []
+
+
+def test_what_came_from_a_hub_drifts_where_it_is_not_or_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    names = {"small.json": sha256("small"), "large.bin": sha256("large")}
+    record = InputRecord(kind="hub", locator="acme/tiny", revision="0" * 40, files=names)
+    lock = Lock(tmp_path, {"acme/tiny": record})
+    assert lock.drift([record]) == ["acme/tiny is not downloaded here: `dllm-run fetch` does it"]
+    folder = tmp_path / "models--acme--tiny" / "snapshots" / ("0" * 40)
+    folder.mkdir(parents=True)
+    for name in ("small", "large"):
+        (folder / name).with_suffix(".json" if name == "small" else ".bin").write_text(name)
+    assert lock.drift([record]) == []
+    (folder / "small.json").write_text("other")
+    assert lock.drift([record]) == ["acme/tiny: small.json is not what was downloaded: `dllm-run fetch` brings it anew"]
+    assert Lock(tmp_path).drift([record]) == [], "what is not locked cannot drift"
+
+
+HUB = b"""\
+version: 1
+name: borrowed
+stages:
+  look: {kind: sample, model: {from: acme/tiny, revision: v1}, prompts: [A], max_new_tokens: 8, sampler: llada}
+"""
+
+
+def test_a_revision_on_a_hub_is_an_input_of_its_own_and_its_content_is_what_counts(tmp_path: Path) -> None:
+    def planned(records: list[InputRecord], *flags: str) -> tuple[list[str], list[str]]:
+        lock = Lock(tmp_path, {record.locator: record for record in records})
+        plan = compile_spec(Source(file="spec.yaml", data=HUB, flags=flags), lock).plan
+        return list(plan.inputs), list(plan.stages)
+
+    def record(locator: str, content: str) -> InputRecord:
+        return InputRecord(kind="hub", locator=locator, revision=sha256(locator)[:40], files={"model.safetensors": sha256(content)})
+
+    other = "stages.look.model.revision=v2"
+    assert planned([])[0] == ["acme/tiny@v1"] and planned([], other)[0] == ["acme/tiny@v2"]
+    assert planned([])[1] != planned([], other)[1], "unresolved, the name stands for the content"
+    same, changed = [record("acme/tiny@v2", "weights")], [record("acme/tiny@v2", "other weights")]
+    first = planned([record("acme/tiny@v1", "weights")])[1]
+    assert planned(same, other)[1] == first != planned(changed, other)[1]
 
 
 def test_an_input_is_read_once_a_compilation(docs: Path, tmp_path: Path) -> None:

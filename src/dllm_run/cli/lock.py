@@ -3,10 +3,14 @@
 import argparse
 import json
 
-from dllm_run.compiler.lock import lock_text
-from dllm_run.specs.errors import EnvironmentProblem
-from dllm_run.specs.store import write_atomic
+from rich.console import Console
 
+from dllm_run.specs.errors import EnvironmentProblem
+from dllm_run.specs.inputs import is_downloaded
+
+from .diagnostics import show
+from .fetch import write_lock
+from .fetching import fetched, needs_of
 from .specs import find
 
 
@@ -15,13 +19,19 @@ def main(options: argparse.Namespace) -> int:
     named = find(options.spec, options.set, new_lock=options.update)
     if named.lock_path is None:
         raise EnvironmentProblem("a recipe has no lock file of its own: its lock is written with each run")
-    drift = named.lock.drift(named.lock.locked.values())
+    # What was not downloaded here is locked all the same.
+    drift = named.lock.drift(record for record in named.lock.locked.values() if record.kind != "hub" or is_downloaded(record, named.base))
     if drift and not options.update:
         raise EnvironmentProblem("; ".join(drift) + " (--update accepts it)")
     if options.update:
         named.lock.locked.clear()
-    plan = named.compiled().plan
-    write_atomic(named.lock_path, lock_text(plan.inputs.values()))
+    compiled = named.compile()
+    needs = [need for need in needs_of(compiled.plan) if not need.record.resolved]
+    found = fetched(needs, Console(highlight=False, stderr=True))
+    write_lock(named, compiled.plan, [item.record for item in found])
+    compiled = named.compile() if found else compiled
+    show(compiled.warnings)
+    plan = compiled.plan
     if options.json:
         print(
             json.dumps(

@@ -19,6 +19,7 @@ VERBS = {
     "plan": "what would run, what is done, and why",
     "compile": "write plan and launch scripts, byte-identical everywhere",
     "diff": "what changed between two specs, revisions, runs or points, and what must run again",
+    "fetch": "download everything that a spec needs from a hub, so that it runs without a network",
     "run": "run a spec here; `dllm-run SPEC` for short",
     "show": "results of a run, or of what a spec has run",
     "schema": "the language, as JSON Schema for editors or as a page to read",
@@ -113,7 +114,7 @@ def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
     else:
         verb.add_argument("spec", metavar="SPEC", help="file or recipe:NAME")
         _set(verb)
-    if name in ("plan", "run"):
+    if name in ("plan", "run", "fetch"):
         _runs(verb)
     if name == "plan":
         verb.add_argument("--explain", metavar="STAGE", help="why one stage runs, down to the field: its name, POINT/STAGE, or its id")

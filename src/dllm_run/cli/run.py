@@ -10,20 +10,22 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
 
-from dllm_run.compiler.lock import lock_text
+from dllm_run.compiler.compile import Compiled
 from dllm_run.launchers import local
 from dllm_run.launchers.job import Job
 from dllm_run.specs.errors import EnvironmentProblem, StageFailed
 from dllm_run.specs.plan import Plan
-from dllm_run.specs.store import Entry, Runs, write_atomic
+from dllm_run.specs.store import Entry, Runs
 from dllm_run.specs.vocabulary.launchers.local import Local
 from dllm_run.specs.vocabulary.spec import Compare
 
+from .diagnostics import show
 from .display import Display
+from .fetch import write_lock
+from .fetching import fetched, is_here, needs_of
 from .follow import Tail
 from .plan import heading, stage_table
 from .rundir import prepare
@@ -40,17 +42,16 @@ INTERRUPTED = 130
 def main(options: argparse.Namespace) -> int:
     """Run what is not done yet. 0 done, 1 a stage failed, 6 something is missing here, 130 interrupted."""
     named = find(options.spec, options.set)
-    compiled = named.compiled()
-    plan = compiled.plan
-    _refuse(named, plan, compiled.spec.launch)
     runs = Runs(Path(options.runs))
     console = Console(highlight=False, stderr=options.json)
+    compiled = _at_hand(named, runs, console, quiet=options.quiet)
+    plan = compiled.plan
     try:
         folder = prepare(tree(named, compiled), plan, runs)
-        if named.lock_path is not None and plan.inputs:
-            write_atomic(named.lock_path, lock_text(plan.inputs.values()))
     except OSError as error:
         raise EnvironmentProblem(f"{error.filename or options.runs} cannot be written: {error.strerror}") from None
+    if plan.inputs:
+        write_lock(named, plan, [])
     before = states(plan, runs)
     console.print(heading(plan), stage_table(before), sep="\n")
     with Display(console, animate=not options.quiet) as display:
@@ -66,22 +67,39 @@ def main(options: argparse.Namespace) -> int:
     return code
 
 
-def _refuse(named: Named, plan: Plan, launch: Any) -> None:
+def _at_hand(named: Named, runs: Runs, console: Console, *, quiet: bool) -> Compiled:
+    """The compiled spec with all that it reads on this machine: what is on a hub is downloaded."""
+    compiled = named.compile()
+    _refuse(compiled)
+    needs = [need for need in needs_of(compiled.plan, runs) if not is_here(need)]
+    if needs:
+        write_lock(named, compiled.plan, [item.record for item in fetched(needs, console, quiet=quiet)])
+        # With their content known the stages have other ids.
+        compiled = named.compile()
+    show(compiled.warnings)
+    plan = compiled.plan
+    read = {locator for stage_id, stage in plan.stages.items() if not runs.entry(stage_id).done for locator in stage.inputs}
+    # What only finished stages read need not be downloaded; a file that changed shall be told all the same.
+    drift = named.lock.drift(record for locator, record in plan.inputs.items() if record.kind != "hub" or locator in read)
+    if drift:
+        raise EnvironmentProblem("; ".join(drift) + f": `dllm-run lock {named.source.file} --update` accepts it")
+    return compiled
+
+
+def _refuse(compiled: Compiled) -> None:
+    """Raises EnvironmentProblem for what no download mends."""
+    launch, plan = compiled.spec.launch, compiled.plan
     if not isinstance(launch, Local):
         text = f"submitting to {launch.word} is not part of this version: `dllm-run compile -o DIR` writes its scripts,"
         raise EnvironmentProblem(f"{text} `-s launch=local` runs it here")
-    missing = [record for record in plan.inputs.values() if not record.resolved]
-    if missing:
-        hubs = [record.locator for record in missing if record.kind == "hub"]
-        here = [record.locator for record in missing if record.kind != "hub"]
-        parts = [f"not on this machine: {', '.join(here)}"] if here else []
-        if hubs:
-            example = f"./{hubs[0].rpartition('/')[2]}"
-            parts.append(f"{', '.join(hubs)}: this version reads no hub; give the folder or file of a download, such as {example}")
+    here = [record.locator for record in plan.inputs.values() if not record.resolved and record.kind != "hub"]
+    parts = [f"not on this machine: {', '.join(here)}"] if here else []
+    hubs = [need.locator for need in needs_of(plan) if need.what == "data"]
+    if hubs:
+        example = f"./{hubs[0].rpartition('/')[2]}.jsonl"
+        parts.append(f"{', '.join(hubs)}: this version reads no data set of a hub; give the files of a download, such as {example}")
+    if parts:
         raise EnvironmentProblem("; ".join(parts))
-    drift = named.lock.drift(plan.inputs.values())
-    if drift:
-        raise EnvironmentProblem("; ".join(drift) + f": `dllm-run lock {named.source.file} --update` accepts it")
 
 
 @dataclass(slots=True)

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from dllm_run.compiler.identity import located
 from dllm_run.compiler.identity import planned_id as id_of
 from dllm_run.compiler.reasons import Reason, Seen, reasons
 from dllm_run.compiler.side import stage_names
+from dllm_run.specs.inputs import is_downloaded
 from dllm_run.specs.inventory import Inventories
 from dllm_run.specs.parts import replaced
 from dllm_run.specs.plan import InputRecord, Plan
@@ -72,7 +75,7 @@ class Why:
         blocks = self.blocks(stage_id)
         told = {reason.needs for reason in blocks if reason.needs is not None}
         news = (reason for reason in self._news(stage_id, earlier) if reason.needs not in told)
-        return (*blocks, *self._last_attempt(stage_id), *news)
+        return (*blocks, *self._last_attempt(stage_id), *self._to_fetch(stage_id), *news)
 
     def earlier(self, stage_id: str, *, many: bool = False) -> Earlier | None:
         """The most similar stage of an earlier run; `many`: of more that are compared."""
@@ -126,6 +129,8 @@ class Why:
         found = []
         for locator in self.plan.stages[stage_id].inputs:
             record = self.plan.inputs[locator]
+            if locator in self._on_hubs(stage_id):
+                continue
             if not record.resolved:
                 where = "is on a hub and not resolved" if record.kind == "hub" else "is not on this machine"
                 found.append(Reason(what="blocked", text=f"{locator} {where}"))
@@ -136,6 +141,16 @@ class Why:
             if drifted is not None:
                 found.append(Reason(what="blocked", text=drifted))
         return found
+
+    def _on_hubs(self, stage_id: str) -> list[str]:
+        """Locators of what a run brings here before it begins; data sets of a hub are not read yet."""
+        found = [locator for locator, what in located(self.plan.stages[stage_id].body).values() if what == "model"]
+        records = {locator: self.plan.inputs[locator] for locator in found}
+        return [locator for locator, record in records.items() if record.kind == "hub" and not is_downloaded(record, Path())]
+
+    def _to_fetch(self, stage_id: str) -> tuple[Reason, ...]:
+        """That a run downloads something first."""
+        return tuple(Reason(what="new", text=f"needs {locator} from a hub: not downloaded here") for locator in self._on_hubs(stage_id))
 
     def _blocking_stages(self, stage_id: str) -> list[Reason]:
         found = []
