@@ -122,9 +122,10 @@ def from_folder(source: Path, special: SpecialTokens | None = None) -> Tokens:
 def _class(folder: Path, family: type[Family] | None) -> Any:
     """The class that reads the tokenizer in a folder; code that lies there is never run, nor asked about."""
     settings, form = _beside(folder, "tokenizer_config.json"), format_of(family)
-    if "auto_map" not in settings and "auto_map" not in _beside(folder, "config.json"):
+    foreign = "auto_map" in settings
+    if not foreign and "auto_map" not in _beside(folder, "config.json"):
         return AutoTokenizer
-    if form is not None and form.tokenizer is not None:
+    if foreign and form is not None and form.tokenizer is not None:
         return getattr(transformers, form.tokenizer)
     named = settings.get("tokenizer_class")
     return getattr(transformers, named) if isinstance(named, str) and hasattr(transformers, named) else PreTrainedTokenizerFast

@@ -449,7 +449,7 @@ compute: {{device: cpu, precision: fp32}}
 def test_what_is_trained_from_nothing_is_saved_as_its_family_publishes(family: str, kind: str, mask: int, tmp_path: Path) -> None:
     plan = compiled(tmp_path, TRAINED.format(family=family))
     for name in ("train.data", "train", "look"):
-        context = run_stage(plan, name, tmp_path)
+        run_stage(plan, name, tmp_path)
     train = context_of(plan, "train", tmp_path).entry
     for folder in (train.output("model"), train.checkpoints / "step-1", train.checkpoints / "step-2"):
         said = json.loads((folder / "config.json").read_text())
