@@ -55,14 +55,11 @@ class InputRecord:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "InputRecord":
-        """Read back what `to_json` gave."""
-        return cls(
-            kind=data["kind"],
-            locator=data["locator"],
-            revision=data["revision"],
-            files=dict(data["files"]),
-            model_type=data.get("model_type"),
-        )
+        """Read back what `to_json` gave. Raises KeyError, TypeError or ValueError for anything else."""
+        found = data.get("model_type")
+        if found is not None and not isinstance(found, str):
+            raise TypeError("model_type is a text")
+        return cls(kind=data["kind"], locator=data["locator"], revision=data["revision"], files=dict(data["files"]), model_type=found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

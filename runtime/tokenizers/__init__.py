@@ -120,13 +120,15 @@ def from_folder(source: Path, special: SpecialTokens | None = None) -> Tokens:
 
 
 def _class(folder: Path, family: type[Family] | None) -> Any:
-    """The class that reads the tokenizer in a folder; code that lies there is never run."""
-    if "auto_map" not in _beside(folder, "tokenizer_config.json"):
+    """The class that reads the tokenizer in a folder; code that lies there is never run, nor asked about."""
+    settings, form = _beside(folder, "tokenizer_config.json"), format_of(family)
+    foreign = "auto_map" in settings
+    if not foreign and "auto_map" not in _beside(folder, "config.json"):
         return AutoTokenizer
-    form = format_of(family)
-    if form is not None and form.tokenizer is not None:
+    if foreign and form is not None and form.tokenizer is not None:
         return getattr(transformers, form.tokenizer)
-    return PreTrainedTokenizerFast
+    named = settings.get("tokenizer_class")
+    return getattr(transformers, named) if isinstance(named, str) and hasattr(transformers, named) else PreTrainedTokenizerFast
 
 
 def _beside(folder: Path, name: str) -> dict[str, Any]:

@@ -99,6 +99,12 @@ def test_no_lock_file_locks_nothing(tmp_path: Path) -> None:
             "is not a lock file",
             id="files-no-map",
         ),
+        pytest.param(
+            '{"schema": "dllm-run/lock/1", "inputs": {"a": '
+            '{"kind": "file", "locator": "a", "revision": null, "files": {}, "model_type": 3}}}',
+            "is not a lock file",
+            id="type-no-text",
+        ),
         pytest.param("\udcff", "is not a lock file", id="no-text"),
     ],
 )

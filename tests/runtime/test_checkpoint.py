@@ -9,6 +9,7 @@ import plain_models as plain
 import pytest
 import torch
 import transformers
+from runtime_toys import compiled, context_of, run_stage
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -432,3 +433,36 @@ def test_a_config_that_says_nothing_is_refused(text: str, told: str, tmp_path: P
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(Failure, match=told):
         loaded(tmp_path)
+
+
+TRAINED = """\
+version: 1
+name: fresh
+stages:
+  train:
+    kind: pretrain
+    model: {{scratch: {{family: {family}, layers: 1, width: 32, positions: 64}}, tokenizer: bytes}}
+    data: {{sources: [{{generate: sudoku}}], max_length: 32}}
+    objective: mdlm
+    batch: 4
+    optimizer: {{learning_rate: 1e-3}}
+    duration: 2 steps
+    checkpoint: {{every: 1 steps, keep: 2}}
+  look: {{kind: sample, model: "${{stages.train}}", prompts: [A], max_new_tokens: 8, sampler: {{type: llada, steps: 8, block_size: 8}}}}
+compute: {{device: cpu, precision: fp32}}
+"""
+
+
+@pytest.mark.parametrize(("family", "kind", "mask"), [("llada", "llada", 257), ("dream", "Dream", 257)])
+def test_what_is_trained_from_nothing_is_saved_as_its_family_publishes(family: str, kind: str, mask: int, tmp_path: Path) -> None:
+    plan = compiled(tmp_path, TRAINED.format(family=family))
+    for name in ("train.data", "train", "look"):
+        run_stage(plan, name, tmp_path)
+    train = context_of(plan, "train", tmp_path).entry
+    for folder in (train.output("model"), train.checkpoints / "step-1", train.checkpoints / "step-2"):
+        said = json.loads((folder / "config.json").read_text())
+        assert (said["model_type"], said["mask_token_id"]) == (kind, mask) and "auto_map" in said
+        names = set(load_file(str(folder / "model.safetensors")))
+        assert (f"{BLOCK}0.attn_out.weight" in names) is (family == "llada")
+    assert torch.equal(logits_of(loaded(train.output("model"))), logits_of(loaded(train.checkpoints / "step-2")))
+    assert not torch.equal(logits_of(loaded(train.output("model"))), logits_of(loaded(train.checkpoints / "step-1")))

@@ -200,6 +200,16 @@ def test_code_that_comes_with_a_tokenizer_is_never_run(tmp_path: Path) -> None:
     assert from_folder(tmp_path).encode("ab") == [97, 98]
 
 
+def test_a_config_that_names_code_is_not_asked_about_it_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda prompt: pytest.fail(prompt))
+    from_word(Bytes(), tmp_path).fast.save_pretrained(str(tmp_path))
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    for name in ("PreTrainedTokenizerFast", "LlamaTokenizerFast", None):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": name}))
+        tokens = from_folder(beside(tmp_path, '{"model_type": "llada", "auto_map": {"AutoConfig": "own.Config"}}'))
+        assert tokens.encode("ab") == [97, 98] and tokens.mask == 257
+
+
 def test_the_tokenizer_of_dream_is_read_by_that_of_qwen(tmp_path: Path) -> None:
     vocabulary = {"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3, "<|im_end|>": 4, "<|mask|>": 5}
     (tmp_path / "vocab.json").write_text(json.dumps(dict(list(vocabulary.items())[:3])))

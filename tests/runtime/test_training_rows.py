@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.training_rows import InOrder, TrainingRows, collate, rows_of
 
 
@@ -97,3 +98,9 @@ def test_a_collated_batch_is_padded_on_the_right_and_read_back() -> None:
     assert found.valid_BL.tolist() == [[True, False, False], [True, True, False], [True, True, True]]
     assert found.maskable_BL.tolist() == [[False, False, False], [False, True, False], [False, True, True]]
     assert found.sample_B.tolist() == [0, 1, 2] and found.batch == 3
+
+
+def test_a_token_that_the_model_has_no_row_for_is_refused_with_the_row_of_the_data() -> None:
+    rows = training_rows(3, batch=3, steps=1)
+    with pytest.raises(Failure, match=r"row 2 of the data holds token 2, and the vocabulary of the model has 2"):
+        collate([rows[place] for place in range(3)], pad=0, batch=3, vocabulary=2)
