@@ -161,10 +161,14 @@ def _make(network: Any) -> None:
     output = network.get_output_embeddings()
     width, vocabulary, bias = output.in_features, output.out_features, output.bias is not None
     like = {"device": output.weight.device, "dtype": output.weight.dtype}
-    # Without numbers of their own: whoever asks for them fills them, and the global generator stays where it is.
     for name in _TOKENS.values():
-        network.add_module(name, nn.utils.skip_init(nn.Linear, width, vocabulary, bias=bias, **like))  # type: ignore[no-untyped-call]
-    network.add_module("rate_heads", nn.Sequential(nn.utils.skip_init(nn.Linear, width, 3, **like), nn.Softplus()))  # type: ignore[no-untyped-call]
+        network.add_module(name, _empty(width, vocabulary, bias=bias, **like))
+    network.add_module("rate_heads", nn.Sequential(_empty(width, 3, bias=True, **like), nn.Softplus()))
+
+
+def _empty(inputs: int, outputs: int, *, bias: bool, device: torch.device, dtype: torch.dtype) -> nn.Linear:
+    """A layer without numbers of its own: whoever asks for it fills it, and the global generator stays where it is."""
+    return nn.Linear(inputs, outputs, bias=bias, device="meta", dtype=dtype).to_empty(device=device)
 
 
 # --- what they read
