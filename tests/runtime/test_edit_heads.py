@@ -227,7 +227,7 @@ def saved(network: Any, folder: Path) -> Path:
 
 
 def loaded(folder: Path) -> Any:
-    network = from_folder(folder, Compute(), 0.0)
+    network = from_folder(folder, Compute(), 0.0, "float32")
     load_heads(network, folder)
     return network
 

@@ -108,7 +108,7 @@ def test_columns_are_stored_and_come_back_in_batches(tmp_path: Path) -> None:
             expected = aligned(ids, prompt, [tokens.mask] * 4)
             assert split.alignment(index) == (expected.source.tolist(), expected.goal.tolist())
     order = TrainingRows(splits[0], seed=0, batch=4, steps=1)
-    batch = rows_of(collate([order[place] for place in range(4)], pad=tokens.pad, batch=4))
+    batch = rows_of(collate([order[place] for place in range(4)], vocabulary=1000, pad=tokens.pad, batch=4))
     assert batch.start_BC is not None and batch.goal_BC is not None and batch.start_BC.shape == batch.goal_BC.shape
     for row, sample in enumerate(batch.sample_B.tolist()):
         start, goal = splits[0].alignment(sample)
@@ -124,5 +124,5 @@ def test_data_of_other_objectives_have_no_columns(tmp_path: Path) -> None:
     split = Split.open(context.entry.output("data"), TRAIN)
     assert not split.aligned
     order = TrainingRows(split, seed=0, batch=2, steps=1)
-    collated = collate([order[0], order[1]], pad=0, batch=2)
+    collated = collate([order[0], order[1]], vocabulary=1000, pad=0, batch=2)
     assert "start_BC" not in collated and rows_of(collated).start_BC is None

@@ -17,8 +17,6 @@ class Held:
     def __init__(self, count: int) -> None:
         self.count = count
 
-    aligned = False
-
     def __len__(self) -> int:
         return self.count
 
