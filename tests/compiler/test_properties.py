@@ -160,7 +160,7 @@ def test_a_spec_with_odd_values_compiles_or_gives_diagnostics() -> None:
     ends = Counter[type]()
 
     @given(edited(), FLAGS)
-    @settings(derandomize=True, deadline=None, max_examples=250, suppress_health_check=list(HealthCheck), database=None)
+    @settings(derandomize=True, deadline=None, max_examples=200, suppress_health_check=list(HealthCheck), database=None)
     def odd(spec: Any, flags: list[str]) -> None:
         ends[check(spec, flags)] += 1
 
