@@ -157,11 +157,12 @@ def _assignment(path: Path, value: Any) -> tuple[Path, Any] | None:
 
 def _alternatives(own: Trait, row: Requirement, trait: Trait) -> list[str]:
     """Words of the same family that have no row against this trait, the nearest by name first."""
-    if not isinstance(own.value, Word) or isinstance(own.value, Stage):
+    if not isinstance(own.value, Word) or isinstance(own.value, Stage) or not isinstance(trait.value, (Word, str)):
         return []
     lineage = type(own.value).__mro__
     family = lineage[lineage.index(Word) - 1]
-    legal = [word for word, cls in members(family).items() if cls is not type(own.value) and _accepts(cls, row.trait, trait)]
+    ready = {word: cls for word, cls in members(family).items() if not any(info.required for info in fields_of(cls))}
+    legal = [word for word, cls in ready.items() if cls is not type(own.value) and _accepts(cls, row.trait, trait)]
     guess = nearest(str(trait.plain), legal)
     return sorted(legal, key=lambda word: word != guess)
 

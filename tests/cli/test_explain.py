@@ -104,8 +104,10 @@ def test_a_field_is_told_with_all_that_it_declares(capsys: pytest.CaptureFixture
 
 
 def test_a_family_is_told_with_its_words(capsys: pytest.CaptureFixture[str]) -> None:
-    text = said(capsys, "objective.schedule")
-    assert "linear  alpha(t) = 1 - t" in text and "cosine  alpha(t)" in text
+    text = said(capsys, "sampler.remasking")
+    assert "low_confidence" in text
+    text = said(capsys, "stages.NAME.objective.start")
+    assert "empty" in text and "masks" in text
 
 
 def test_a_word_is_told_with_its_fields(capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,6 +107,7 @@ def test_weights_in_one_format_configuration_and_tokenizer_are_fetched_and_code_
     assert (found["locator"], found["revision"], found["bytes"]) == ("acme/tiny", commit, sum(map(len, READ.values())))
     assert place.locked["acme/tiny"] == {
         "kind": "hub", "locator": "acme/tiny", "revision": commit, "files": {name: sha256(data) for name, data in sorted(READ.items())},
+        "model_type": "llama",
     }  # fmt: skip
     folder = place.path / "home" / "hub" / "models--acme--tiny" / "snapshots" / commit
     assert Path(found["folder"]) == folder and (folder / "model.safetensors").read_bytes() == WEIGHTS

@@ -149,6 +149,14 @@ def other(value: Any, leaf: Leaf) -> Any:
     return 1 if value is None else value
 
 
+def given(cls: Any) -> Iterator[Any]:
+    """A value for a field that holds none, where its class can be made of defaults alone."""
+    for found in members(cls).values() if issubclass(cls, Word) and is_family(cls) else (cls,):
+        if not any(info.required for info in fields_of(found)):
+            yield found()
+            return
+
+
 def mutations(value: Any, path: tuple[str, ...] = (), leaf: Leaf | None = None) -> Iterator[tuple[tuple[str, ...], Any]]:
     """For each leaf below `value`: its path, and `value` with that leaf alone changed."""
     if dataclasses.is_dataclass(value) and not isinstance(value, (type, Quantity, Reference)):
@@ -156,6 +164,9 @@ def mutations(value: Any, path: tuple[str, ...] = (), leaf: Leaf | None = None) 
             family = next(base for base in type(value).__mro__ if issubclass(base, Word) and is_family(base))
             yield (*path, value.tag), members(family)[OTHER_WORDS[value.word]]()
         for info in fields_of(type(value)):
+            if getattr(value, info.name) is None and info.shape.cls is not None:
+                yield from (((*path, info.key), replace(value, **{info.name: made})) for made in given(info.shape.cls))
+                continue
             for below, new in mutations(getattr(value, info.name), (*path, info.key), info.leaf):
                 yield below, replace(value, **{info.name: new})
     elif isinstance(value, (list, tuple)):

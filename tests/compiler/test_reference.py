@@ -81,7 +81,7 @@ def test_bounds_are_said_with_their_kind() -> None:
 
 
 def test_a_default_is_written_as_a_user_would() -> None:
-    assert default(info_at("stages.x.objective.weighting")) == "schedule"
+    assert default(info_at("stages.x.objective.start")) == "masks"
     assert default(info_at("stages.x.optimizer.warmup")) == "0.0"
     assert default(info_at("stages.x.optimizer.learning_rate")) is None
     assert default(info_at("stages.x.batch.micro")) == "null"

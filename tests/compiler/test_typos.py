@@ -139,6 +139,8 @@ def slipped(rng: random.Random, word: str) -> str:
 
 
 def transposed(rng: random.Random, word: str) -> str:
+    if len(word) == 1:
+        return word * 2
     at = rng.randrange(len(word) - 1)
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
 

@@ -14,6 +14,7 @@ class ModernBert(Encoder):
 
     word: ClassVar[str] = "modernbert"
     model_types: ClassVar[tuple[str, ...]] = ("modernbert",)
+    unread_norm: ClassVar[str] = "final_norm"
     mlp_share: ClassVar[tuple[int, int]] = (3, 2)
 
     positions: int = leaf("Longest sequence that the model is built for.", unit="tokens", default=8192, minimum=1)
