@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dllm_run.specs.vocabulary.lora import Lora
 
+from .denoiser import is_masked_lm
 from .edit_heads import MODULES as EDIT_MODULES
 from .failure import Failure
 from .families import Format
@@ -84,7 +85,7 @@ def fresh_adapter(network: Any, lora: Lora, stream: Stream, format: Format | Non
     heads = [EDIT_RATES if name == EDIT_RATES.partition(".")[0] else name for name in EDIT_MODULES if name in network._modules]
     config = LoraConfig(
         r=lora.r,
-        lora_alpha=lora.completed_alpha(),
+        lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
         exclude_modules=heads or None,
@@ -94,7 +95,8 @@ def fresh_adapter(network: Any, lora: Lora, stream: Stream, format: Format | Non
         use_dora=lora.dora,
         init_lora_weights=True if lora.init == "kaiming" else lora.init,
         trainable_token_indices=list(rows) or None,
-        task_type="CAUSAL_LM",
+        # PEFT wraps a causal model in a class of its own, which asks for what a masked one does not have.
+        task_type=None if is_masked_lm(network) else "CAUSAL_LM",
         base_model_name_or_path="",
     )
     with torch.random.fork_rng(devices=[]):
@@ -105,8 +107,11 @@ def fresh_adapter(network: Any, lora: Lora, stream: Stream, format: Format | Non
             raise Failure(f"the adapter finds nothing to stand beside: {' '.join(str(error).split())[:300]}") from None
 
 
-def adapter_in(network: Any, folder: Path, format: Format | None) -> Adapter:
-    """The adapter of a folder, laid over a network. Raises Failure where it is none, or one of another network."""
+def adapter_in(network: Any, folder: Path, format: Format | None, *, dropout: float = 0.0) -> Adapter:
+    """The adapter of a folder, laid over a network; `dropout` replaces its own, as it does that of a checkpoint.
+
+    Raises Failure where it is none, or one of another network.
+    """
     try:
         said = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -122,7 +127,7 @@ def adapter_in(network: Any, folder: Path, format: Format | None) -> Adapter:
     strangers = [name for name in modules if name not in names]
     if strangers or not modules:
         raise Failure(f"the adapter in {folder} stands beside {', '.join(strangers[:_SHOWN]) or 'nothing'}, which the model does not have")
-    found = Adapter(network, LoraConfig(**{**options, "target_modules": modules, "inference_mode": False}), format)
+    found = Adapter(network, LoraConfig(**{**options, "target_modules": modules, "inference_mode": False, "lora_dropout": dropout}), format)
     found.restore(folder)
     return found
 

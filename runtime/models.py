@@ -67,14 +67,16 @@ def _assembled(context: Context, pieces: "Pieces", facts: Model, named: Tokens |
     # The folder of an adapter has the tokenizer with the mask that was added when it was made: the base lacks its row all the same.
     bare = tokens if named is not None or pieces.tokenizer == pieces.base else tokens_of(pieces.base, facts.special_tokens)
     quantization = None if whole else facts.quantization
-    network = from_folder(pieces.base, context.compute, facts.dropout, facts.dtype, quantization)
+    # An adapter is smaller than what bf16 keeps of the weights that it is added to.
+    dtype = "float32" if whole else facts.dtype
+    network = from_folder(pieces.base, context.compute, facts.dropout, dtype, quantization)
     load_heads(network, pieces.base)
     fill_row_of_mask(network, bare)
     format = published_format(network)
     for folder in pieces.folded:
         adapter_in(network, folder, format).fold()
     if pieces.adapter is not None:
-        adapter = adapter_in(network, pieces.adapter, format)
+        adapter = adapter_in(network, pieces.adapter, format, dropout=facts.dropout)
         if whole:
             adapter.fold()
     return network, tokens, bare.added_mask

@@ -152,7 +152,7 @@ def _finish(context: Context, network: Any, tokenizer: Any, steps: int, seconds:
         "steps": steps,
         "loss": math.fsum(last) / len(last) if last else None,
         f"held_out_{measure}": found.held_out[-1][1] if found.held_out else None,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": network.num_parameters(),
         "seconds": round(seconds, 1),
     }
 

@@ -1,7 +1,7 @@
 """Low-rank adapters."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from dllm_run.specs.field import leaf
@@ -30,9 +30,9 @@ class Lora:
     dora: bool = leaf("Train magnitude and direction of a matrix apart (arXiv 2402.09353).", default=False)
     init: str = leaf("How the first of the two factors begins; the second is 0.", default="kaiming", choices=("kaiming", "gaussian"))
 
-    def completed_alpha(self) -> int:
-        """Alpha, solved."""
-        return 2 * self.r if self.alpha is None else self.alpha
+    def completed(self) -> "Lora":
+        """With alpha solved."""
+        return replace(self, alpha=2 * self.r) if self.alpha is None else self
 
     def problems(self) -> Iterator[Problem]:
         """An adapter on nothing."""

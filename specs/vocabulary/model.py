@@ -155,7 +155,7 @@ class Model(Compatible):
 
     def completed(self) -> "Model":
         """With what follows for it alone solved."""
-        return self if isinstance(self.from_, Reference) else _completed(self, self.scratch)
+        return _completed(self, self.scratch)
 
     def locator(self) -> str | None:
         """What names the weights in plan and lock, with the revision; None where they come from a stage or from nowhere."""
@@ -207,5 +207,8 @@ class Model(Compatible):
 @functools.lru_cache(maxsize=256)
 def _completed(model: Model, scratch: Family | None) -> Model:
     # One object for equal ones: the stages of a sweep share it.
+    model = replace(model, lora=None if model.lora is None else model.lora.completed())
+    if isinstance(model.from_, Reference):
+        return model
     dtype = model.dtype or "float32"
     return replace(model, scratch=None if scratch is None else scratch.completed(), logit_shift=model.stated_shift, dtype=dtype)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from runtime_toys import compiled, context_of, run_stage, tiny_llama
+from runtime_toys import compiled, context_of, run_stage, stage_id, tiny_llama
+from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from dllm_run.runtime.adapters import Adapter, adapter_in, freeze, fresh_adapter
 from dllm_run.runtime.build import build
@@ -20,6 +21,8 @@ from dllm_run.runtime.models import load
 from dllm_run.runtime.noise import Stream
 from dllm_run.runtime.seen import everyone
 from dllm_run.specs.field import fields_of
+from dllm_run.specs.reference import Reference
+from dllm_run.specs.vocabulary.families.bert import Bert
 from dllm_run.specs.vocabulary.families.llada import Llada
 from dllm_run.specs.vocabulary.lora import Lora
 
@@ -48,7 +51,7 @@ def stirred(network: Any, amount: float = 0.1) -> None:
 def adapted(lora: Lora | None = None, seed: int = 0) -> tuple[Any, Adapter]:
     network = tiny_llama(vocabulary=V).network
     freeze(network)
-    return network, fresh_adapter(network, lora or Lora(r=4), Stream(seed, "adapter"), None)
+    return network, fresh_adapter(network, (lora or Lora(r=4)).completed(), Stream(seed, "adapter"), None)
 
 
 def test_a_fresh_adapter_changes_nothing_and_alone_is_trained() -> None:
@@ -123,7 +126,7 @@ def test_an_adapter_folded_in_gives_the_logits_that_it_gave_beside() -> None:
 def test_only_the_rows_asked_for_are_trained_of_the_embeddings(tmp_path: Path) -> None:
     network = tiny_llama(vocabulary=V).network
     freeze(network)
-    fresh_adapter(network, Lora(r=2), Stream(0, "adapter"), None, rows=(V - 1,))
+    fresh_adapter(network, Lora(r=2, alpha=4), Stream(0, "adapter"), None, rows=(V - 1,))
     trained = {name: parameter.numel() for name, parameter in network.named_parameters() if parameter.requires_grad and "lora" not in name}
     assert list(trained.values()) == [32]
     stirred(network)
@@ -153,14 +156,12 @@ def test_an_adapter_of_a_family_has_the_names_of_its_own_files(tmp_path: Path) -
         network = AutoModelForCausalLM.from_config(config)
     plain = {name: value.clone() for name, value in network.state_dict().items()}
     freeze(network)
-    fresh_adapter(network, Lora(r=2), Stream(0, "adapter"), published_format(network))
+    fresh_adapter(network, Lora(r=2, alpha=4), Stream(0, "adapter"), published_format(network))
     stirred(network)
     expected = logits_of(network)
     save(network, tmp_path)
     said = json.loads((tmp_path / "adapter_config.json").read_text())
     assert set(said["target_modules"]) == {"q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out"}
-    from safetensors.torch import load_file
-
     names = set(load_file(str(tmp_path / "adapter_model.safetensors")))
     assert "base_model.model.model.transformer.blocks.1.attn_out.lora_A.weight" in names
     other = AutoModelForCausalLM.from_config(config)
@@ -183,7 +184,7 @@ def test_an_adapter_of_another_network_is_refused_by_name(tmp_path: Path) -> Non
 def test_targets_that_are_nowhere_are_a_failure_that_names_them() -> None:
     network = tiny_llama(vocabulary=V).network
     with pytest.raises(Failure, match="nosuch"):
-        fresh_adapter(network, Lora(targets=("nosuch",)), Stream(0, "adapter"), None)
+        fresh_adapter(network, Lora(targets=("nosuch",), alpha=1), Stream(0, "adapter"), None)
 
 
 # --- through a plan
@@ -225,8 +226,6 @@ THIRD = """  third:
 
 def network_after(plan: Any, name: str, folder: Path) -> Any:
     """The network that a consumer of a stage gets."""
-    from dllm_run.specs.reference import Reference
-
     context = context_of(plan, name, folder)
     return load(context, Reference(context.stage_id, "model")).denoiser.network
 
@@ -269,6 +268,54 @@ def test_what_becomes_of_an_adapter_is_what_the_spec_says(tmp_path: Path, model:
     assert ranks == ({4} if model == "adapter: continue" else set() if whole else {2})
     assert float((logits_of(after) - logits_of(before)).abs().max()) > 1e-4
     run_stage(plan, "look", tmp_path)
+
+
+def test_an_adapter_that_goes_on_drops_what_the_model_says_and_not_what_it_did_before(tmp_path: Path) -> None:
+    lora = "lora: {r: 4, dropout: 0.5}"
+    for further, rate in (("adapter: continue", 0.0), ("adapter: continue, dropout: 0.25", 0.25)):
+        plan = compiled(tmp_path, SPEC.format(family="llama", model=lora) + THIRD.format(model=further))
+        for name in ("first.data", "first", "second"):
+            run_stage(plan, name, tmp_path)
+        context = context_of(plan, "third", tmp_path)
+        body: Any = context.stage.body
+        network = load(context, body.model).denoiser.network
+        assert {module.p for module in network.modules() if isinstance(module, torch.nn.Dropout)} <= ({rate} if rate else set())
+        assert body.model.drops is (rate > 0) and bool(body.promoted()) is (rate > 0)
+
+
+def test_alpha_written_and_alpha_that_follows_are_one_stage(tmp_path: Path) -> None:
+    plans = [
+        compiled(tmp_path, SPEC.format(family="llama", model=model)) for model in ("lora: {r: 4}", "lora: {r: 4, alpha: 8}", "lora: 4")
+    ]
+    assert len({stage_id(plan, "second") for plan in plans}) == 1
+
+
+def test_plain_peft_reads_the_adapter_of_a_masked_model(tmp_path: Path) -> None:
+    def network() -> Any:
+        config = build(Bert(layers=2, width=32, heads=2, mlp=48))
+        config.vocab_size = V
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return AutoModelForMaskedLM.from_config(config)
+
+    mine = network()
+    freeze(mine)
+    fresh_adapter(mine, Lora(r=2, alpha=4), Stream(0, "adapter"), None)
+    stirred(mine)
+    save(mine, tmp_path)
+    plain = PeftModel.from_pretrained(network(), str(tmp_path))
+    torch.testing.assert_close(logits_of(plain.base_model.model), logits_of(mine), rtol=1e-6, atol=1e-6)
+
+
+def test_a_whole_model_is_folded_in_float32_and_counts_every_parameter(tmp_path: Path) -> None:
+    plan = compiled(tmp_path, SPEC.format(family="llama", model="lora: {r: 4}, dtype: bfloat16, quantization: nf4"))
+    for name in ("first.data", "first", "second"):
+        context = run_stage(plan, name, tmp_path)
+    whole = load(context, Reference(context.stage_id, "model"), whole=True).denoiser.network
+    assert {parameter.dtype for parameter in whole.parameters()} == {torch.float32}
+    results = json.loads(context.entry.results_file.read_text())
+    adapter = sum(value.numel() for value in load_file(str(context.entry.output("model") / "adapter_model.safetensors")).values())
+    assert results["parameters"] == whole.num_parameters() + adapter
 
 
 @pytest.mark.parametrize("quantization", ["nf4", "int8", "{type: nf4, double: false}"])
