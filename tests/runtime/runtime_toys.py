@@ -22,7 +22,7 @@ from dllm_run.specs.store import Runs, write_atomic
 from dllm_run.specs.vocabulary.families.llama import Llama
 
 LogitsOf = Callable[[tuple[int, ...], int], Sequence[float]]
-"""(the valid tokens of a row, position among them) -> logits."""
+"""(the valid tokens that a position sees, in the order of their positions; where it stands among them) -> logits."""
 
 
 class StubDenoiser(nn.Module):
@@ -33,6 +33,7 @@ class StubDenoiser(nn.Module):
         self.anchor = nn.Parameter(torch.zeros(1, dtype=dtype))
         self.logits_of = logits_of
         self.mask_token = mask_token
+        self.logit_shift = 0
         self.dtype = dtype
         self.body_passes = 0
         self.head_rows = 0
@@ -45,11 +46,19 @@ class StubDenoiser(nn.Module):
         return function(self, *arguments)
 
     def hidden(self, tokens_BL: Tensor, seen: Seen) -> Tensor:
+        return self.body(tokens_BL, seen)
+
+    def body(self, tokens_BL: Tensor, seen: Seen) -> Tensor:
         """What is asked of each position stands for its hidden state: an index into the questions, [B, L, 1]."""
         self.body_passes += 1
         self.batches.append(len(tokens_BL))
         first = len(self._questions)
-        for row, valid in zip(tokens_BL.tolist(), seen.valid_BL.tolist(), strict=True):
+        for index, (row, valid) in enumerate(zip(tokens_BL.tolist(), seen.valid_BL.tolist(), strict=True)):
+            if seen.mask_BLL is not None:
+                place = seen.position_BL[index].tolist() if seen.position_BL is not None else list(range(len(row)))
+                looks = seen.mask_BLL[index % len(seen.mask_BLL)].tolist()
+                self._questions += [_question(row, place, look, column) if valid[column] else None for column, look in enumerate(looks)]
+                continue
             known, start = tuple(token for token, good in zip(row, valid, strict=True) if good), valid.index(True)
             self._questions += [(known, column - start) if good else None for column, good in enumerate(valid)]
         return torch.arange(first, len(self._questions)).view(*tokens_BL.shape, 1)
@@ -74,6 +83,12 @@ class StubDenoiser(nn.Module):
     def cross_entropy(self, hidden_RD: Tensor, target_R: Tensor, weight_R: Tensor) -> CrossEntropy:
         nll_R = torch.nn.functional.cross_entropy(self.head(hidden_RD), target_R, reduction="none")
         return CrossEntropy((weight_R * nll_R).sum(), nll_R.detach())
+
+
+def _question(row: list[int], place: list[int], look: list[bool], column: int) -> tuple[tuple[int, ...], int]:
+    """The tokens that a column sees, by position, and where it stands among them."""
+    seen = sorted((index for index, sees in enumerate(look) if sees), key=lambda index: place[index])
+    return tuple(row[index] for index in seen), seen.index(column)
 
 
 def rows(
