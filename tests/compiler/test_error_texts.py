@@ -157,6 +157,23 @@ def circle_of_stages() -> str:
     return edited(MODEL, '{from: "${stages.other}"}', "  bound:\n", other)
 
 
+def tuned(*models: str) -> str:
+    """Trainings one after the other, each with something more on its model."""
+    stages, before = "", "train"
+    for index, model in enumerate(models):
+        stages += f"""  tuned{index}:
+    kind: pretrain
+    model: {{from: "${{stages.{before}}}", {model}}}
+    data: ${{data.docs}}
+    objective: mdlm
+    batch: 8
+    optimizer: {{learning_rate: 1e-4}}
+    duration: 10 steps
+"""
+        before = f"tuned{index}"
+    return edited("  bound:\n", stages + "  bound:\n")
+
+
 SCRIPTS = {
     "end": b"#!/bin/sh\n{% for id, points in ids %}\nrun {{ id }}\n",
     "filter": b"#!/bin/sh\n{{ ids | joined }}\n",
@@ -396,6 +413,14 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E440-complement": (blocks("block_size: 16, time_range: [0.45, 0.95], complementary: true"), ()),
     "E441": (blocks("block_size: 16, weighting: cart"), ()),
     # What does not go together, or does nothing: see compiler/compatibility.py.
+    # Adapters and quantised weights.
+    "E530": (edited("tokenizer: bytes}", "tokenizer: bytes, lora: 8, quantization: nf4}"), ()),
+    "E531": (tuned("quantization: int8"), ()),
+    "E531-merge": (tuned("lora: 8", "adapter: merge, quantization: nf4"), ()),
+    "E532": (tuned("lora: 8", "lora: 4"), ()),
+    "E430-no-adapter": (tuned("adapter: continue"), ()),
+    "E430-adapter-that-goes-on": (tuned("lora: 8", "adapter: continue, lora: 4"), ()),
+    "E106-targets": (tuned("lora: {targets: q_proj}"), ()),
     "E420": (edited("sources: [./docs.txt]", "sources: [{generate: sudoku}]", "kind: pretrain", "kind: sft"), ()),
     "E420-packing": (edited("max_length: 64", "max_length: 64, packing: true", "./docs.txt", "./pairs.csv", "pretrain", "sft"), ()),
     "E420-format-of-prepared-data": (prepared("format: pairs", "tokenizer: bytes").replace("./docs.txt", "./pairs.csv"), ()),
