@@ -136,6 +136,7 @@ def copies(spec: Any) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
         if to[: len(of)] != of and of[: len(to)] != to and type(value) is type(other) and value == other
         and to[-1] not in ("kind", "type", "family", "version", "generate") and "prompts" not in to[-2:] and len(of) > 1
         and of[-1] != "batch"  # written short: there stands a map
+        and to[0] != "sweep"  # its values go where copies may come from
         and "${" not in str(value)
     ]  # fmt: skip
 

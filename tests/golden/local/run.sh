@@ -7,6 +7,6 @@ TREE="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 stage() {
   python -m dllm_run.runtime "$TREE/plan.json" "$1" --runs "${DLLM_RUN_RUNS:-runs}" --base "${DLLM_RUN_BASE:-.}"
 }
-stage f3f03fdef253a090  # train.data
-stage 71ee00d5659c556b  # train
-stage aec2024c9a056b62  # solve
+stage 4d03ebe2ad3a4b99  # train.data
+stage 6aabd830c4444557  # train
+stage 2334411257dec6c2  # solve
