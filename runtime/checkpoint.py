@@ -35,6 +35,8 @@ EDIT_HEADS = tuple(f"{name}." for name in EDIT_MODULES)
 """What the checkpoint of an Edit Flow has beside its language model."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """By their name in a spec."""
+SHARD_SIZE = "5GB"
+"""Largest file of weights."""
 _SHOWN = 5
 """Tensors of each kind that a message names."""
 
@@ -94,7 +96,7 @@ def from_folder(source: Path, compute: Compute, dropout: float, dtype: str, quan
     return _learns_all_rows(network)
 
 
-def save(network: Any, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
+def save(network: Any, folder: Path, state: Mapping[str, Tensor] | None = None, *, shard_size: str = SHARD_SIZE) -> None:
     """Write a network to a folder, in the format that its family publishes, or its adapter alone where it has one.
 
     `state` is its weights where they live in pieces.
@@ -105,14 +107,14 @@ def save(network: Any, folder: Path, state: Mapping[str, Tensor] | None = None) 
         return
     published, form = vars(network.config).get("published"), published_format(network)
     if published is None or form is None:
-        network.save_pretrained(str(folder), state_dict=state)
+        network.save_pretrained(str(folder), state_dict=state, max_shard_size=shard_size)
         mark(network, folder)
         return
     folder.mkdir(parents=True, exist_ok=True)
     tied = set(network.all_tied_weights_keys or ())
     weights = network.state_dict() if state is None else state
     weights = {form.to_original(name): value for name, value in weights.items() if name not in tied}
-    save_torch_state_dict(weights, str(folder), metadata={"format": "pt"})
+    save_torch_state_dict(weights, str(folder), metadata={"format": "pt"}, max_shard_size=shard_size)
     text = json.dumps(_said(published, form, network.config), indent=2, sort_keys=True)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
     mark(network, folder)

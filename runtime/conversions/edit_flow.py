@@ -5,8 +5,9 @@ from typing import Any
 
 from dllm_run.specs.vocabulary.conversions.edit_flow import EditHeads
 
+from ..checkpoint import save
 from ..context import Context
-from ..edit_heads import add_heads, has_heads, mark
+from ..edit_heads import add_heads, has_heads
 from ..failure import Failure
 from ..models import Loaded
 from ..noise import Stream
@@ -20,8 +21,7 @@ def with_heads(context: Context, loaded: Loaded, folder: Path) -> dict[str, Any]
         raise Failure("the model has heads for edits already: train it as it is")
     before = sum(parameter.numel() for parameter in network.parameters())
     add_heads(network, Stream(context.seed, "edit heads"))
-    network.save_pretrained(str(folder))
-    mark(network, folder)
+    save(network, folder)
     loaded.tokens.fast.save_pretrained(str(folder))
     after = sum(parameter.numel() for parameter in network.parameters())
     return {"parameters": after, "added": after - before}

@@ -15,4 +15,4 @@ def run(context: Context) -> dict[str, Any]:
     body = context.stage.body
     assert isinstance(body, Convert)
     conversion: Converted = build(body.to)
-    return conversion(context, load(context, body.model), context.entry.output("model"))
+    return conversion(context, load(context, body.model, whole=True), context.entry.output("model"))
