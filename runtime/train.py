@@ -1,5 +1,6 @@
 """Training a model: Hugging Face Trainer underneath, our rows, noise, loss and checkpoints."""
 
+import contextlib
 import functools
 import math
 import time
@@ -17,6 +18,7 @@ from .checkpoint import save
 from .context import Context
 from .curve import save_curve
 from .edit_heads import add_heads, has_heads, leave_unread
+from .ema import Average
 from .failure import Failure
 from .history import history
 from .models import adapt, load
@@ -41,6 +43,7 @@ def train(context: Context) -> dict[str, Any]:
     adapt(loaded, body.model, Stream(context.seed, "adapter"))
     if body.compute.gradient_checkpointing:
         loaded.denoiser.network.activation_checkpointing_enable()
+    average = Average(loaded.denoiser.network, body.ema) if body.ema is not None else None
     rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps)
     reporter = Reporter(context, steps=steps, tokens_per_step=_mean_length(split) * body.batch.global_)
     trainer = DiffusionTrainer(
@@ -55,6 +58,7 @@ def train(context: Context) -> dict[str, Any]:
         noise=Stream(context.seed, "noise"),
         held_out=Split.open(data, HELD_OUT) if body.evaluate is not None else None,
         context=context,
+        average=average,
     )
     reporter.trainer = trainer
     checkpoints = context.entry.complete_checkpoints()
@@ -64,7 +68,9 @@ def train(context: Context) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=str(checkpoints[-1][1]) if checkpoints else None)
     if context.interrupted:
         return {}
-    return _finish(context, loaded.denoiser.network, loaded.tokens.fast, steps, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    with average.in_place() if average is not None else contextlib.nullcontext():
+        return _finish(context, loaded.denoiser.network, loaded.tokens.fast, steps, seconds)
 
 
 def _with_edit_heads(context: Context, body: Training, network: Any) -> None:

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from dllm_run.specs.vocabulary.training import Training
 from .checkpoint import restore, save
 from .context import Context
 from .denoiser import Denoiser
+from .ema import Average
 from .held_out import held_out_loss
 from .noise import Stream
 from .objectives import Objective
@@ -38,6 +39,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         noise: Stream,
         held_out: Split | None,
         context: Context,
+        average: Average | None = None,
     ) -> None:
         super().__init__(
             model=model,
@@ -52,6 +54,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         self.dropout_stream = Stream(context.seed, "dropout")
         self.held_out = held_out
         self.context = context
+        self.average = average
         # The loss is divided by the denominator of the whole step: Trainer must not divide by the accumulation again.
         self.loss_is_scaled_for_ga = True
         self.step_loss = torch.zeros((), dtype=torch.float64)
@@ -100,7 +103,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         denoiser: Denoiser = self.model
         count = min(len(self.held_out), body.evaluate.limit or len(self.held_out))
         denoiser.eval()
-        with self.compute_loss_context_manager():
+        with self.compute_loss_context_manager(), self.average.in_place() if self.average is not None else nullcontext():
             value = held_out_loss(
                 self.objective,
                 denoiser,
@@ -130,6 +133,8 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         super()._save_checkpoint(model, trial)
         step = self.state.global_step
         folder = Path(self.args.output_dir)
+        if self.average is not None:
+            self.average.save(folder / f"checkpoint-{step}")
         final = folder / f"step-{step}"
         shutil.rmtree(final, ignore_errors=True)
         (folder / f"checkpoint-{step}").rename(final)
@@ -143,6 +148,8 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load the network inside the denoiser."""
         restore(self.model.network, Path(resume_from_checkpoint))
+        if self.average is not None:
+            self.average.restore(Path(resume_from_checkpoint))
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no types
@@ -162,6 +169,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         assert self.trainer is not None
+        if self.trainer.average is not None:
+            self.trainer.average.update()
         loss = float(self.trainer.step_loss)
         self.trainer.step_loss = torch.zeros((), dtype=torch.float64)
         rate = self.tokens_per_step * (state.global_step - self.first) / max(1e-9, time.monotonic() - self.started)

@@ -24,6 +24,8 @@ class Setting:
     lora_rank: int | None = None
     quantization: Quantization | None = None
     optimizer: Literal["adamw"] = "adamw"
+    averaged: bool = False
+    """Whether an fp32 average of what is trained is kept."""
     master_weights: bool = False
     """An fp32 copy of bf16 weights in the optimizer, as DeepSpeed keeps: 16 bytes a parameter in all."""
     attention: Attention = "sdpa"

@@ -130,7 +130,7 @@ def _stored(geometry: Geometry, setting: Setting) -> Memory:
         gathered=_gathered(geometry, setting),
         lora=adapters * number.weight // slices,
         communication=int(min(trained, strategy.bucket)) * number.weight,
-        optimizer=trained * moments // parts,
+        optimizer=trained * moments // parts + trained * 4 * setting.averaged,
         master_weights=trained * 4 // parts if master else 0,
         context=_CONTEXT[setting.device] + (_NCCL if setting.world > 1 and setting.device == "cuda" else 0),
     )

@@ -134,6 +134,13 @@ class Training(Stage):
     objective: Objective = leaf("What is minimised.")
     batch: Batch = leaf("Rows of a step.")
     optimizer: Optimizer = leaf("AdamW and its learning rate.")
+    ema: float | None = leaf(
+        "Decay, at every step, of an average of the weights that is evaluated and written instead of them; null: none.",
+        default=None,
+        above=0,
+        below=1,
+        example="0.999",
+    )
     duration: Quantity = leaf("How long: steps, epochs or tokens.", units=("steps", "epochs", "tokens"), example="3 epochs")
     evaluate: Evaluate | None = leaf("Evaluation on the hold-out while training; null: none.", default=None, effect=Effect.NONE)
     checkpoint: Checkpoint = leaf("Checkpoints.", factory=Checkpoint, effect=Effect.NONE)

@@ -8,5 +8,5 @@ stage() {
   python -m dllm_run.runtime "$TREE/plan.json" "$1" --runs "${DLLM_RUN_RUNS:-runs}" --base "${DLLM_RUN_BASE:-.}"
 }
 stage 4d03ebe2ad3a4b99  # train.data
-stage 6aabd830c4444557  # train
-stage 2334411257dec6c2  # solve
+stage ddb997dceef74684  # train
+stage 6687a2b6f1eda320  # solve
