@@ -280,5 +280,5 @@ def test_the_complete_spec_gives_a_value_to_every_field_that_a_stage_can_have(co
     all_ = {(cls.__name__, info.key) for cls in classes_below(Shape(cls=Stage)) for info in fields_of(cls)}
     # Of the families of models one stands for the others: what a field of them does is the same in all.
     all_ -= {(cls, key) for cls, key in all_ if cls in {family.__name__ for family in members(Family).values()} - {"Llama"}}
-    # Three draw no random numbers, so that their plans hold no seed; the last is the field that a pre-training has.
-    assert all_ - given_ == {("DataStage", "seed"), ("TokenizerStage", "seed"), ("Merge", "seed"), ("Sft", "evaluate")}
+    # Three draw no random numbers, so that their plans hold no seed; the last are fields that a pre-training has.
+    assert all_ - given_ == {("DataStage", "seed"), ("TokenizerStage", "seed"), ("Merge", "seed"), ("Sft", "evaluate"), ("Sft", "ema")}
