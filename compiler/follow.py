@@ -8,7 +8,9 @@ from dllm_run.specs.published import PUBLISHED
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.families import family_for
+from dllm_run.specs.vocabulary.lora import Lora
 from dllm_run.specs.vocabulary.model import Model
+from dllm_run.specs.vocabulary.quantizations import Quantization
 from dllm_run.specs.vocabulary.special_tokens import SpecialTokens
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
@@ -53,19 +55,26 @@ def tokenizer_of(model: Model | Reference, stage_of: StageOf) -> Tokenizer | Ref
         model = model_of(source, stage_of)
 
 
-def carries_adapter(model: Model | Reference, stage_of: StageOf) -> bool:
-    """Whether an adapter lies over the weights of a model: named beside them, or left there by the stage that trained it."""
+def adapter_of(model: Model | Reference, stage_of: StageOf) -> Lora | str | None:
+    """The adapter that lies over the weights of a model: as the stage trained it that left it there, or the locator beside the weights."""
     while True:
         if isinstance(model, Model):
             if model.adapter_from is not None or not isinstance(model.from_, Reference):
-                return model.adapter_from is not None
+                return model.adapter_from
             model = model.from_
         stage = stage_of(model.stage)
         if not isinstance(stage, Training):
-            return False
+            return None
         if stage.model.lora is not None or stage.model.adapter != "continue":
-            return stage.model.lora is not None
+            return stage.model.lora
         model = stage.model
+
+
+def quantization_of(model: Model | Reference, stage_of: StageOf) -> Quantization | None:
+    """How the weights of a model are stored: as it is named first on the way to its origin."""
+    while isinstance(model, Reference):
+        model = model_of(model, stage_of)
+    return model.quantization
 
 
 def logit_shift_of(model: Model | Reference, stage_of: StageOf, type_of: TypeOf) -> int | None:

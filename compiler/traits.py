@@ -10,13 +10,14 @@ from dllm_run.specs.parts import Part, Path, is_vocabulary, parts
 from dllm_run.specs.published import published_type
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.lora import Lora
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.word import Word
 
-from .follow import carries_adapter, shift_of_type
+from .follow import adapter_of, shift_of_type
 from .lower import format_of
 
 
@@ -165,7 +166,20 @@ class Traits:
         model = _below(Trait(self.stage, self.path), "model")
         if model.value is None or self._leads_nowhere():
             return Trait(None, model.path)
-        return Trait(carries_adapter(model.value, self.spec.stages.__getitem__) or None, model.path)
+        return Trait(True if self._adapter(model.value) is not None else None, model.path)
+
+    def trained_adapter(self) -> Trait:
+        """The adapter that the stage has left which the model comes from: its rank, or where it lies."""
+        source = _below(Trait(self.stage, self.path), "model.from")
+        if not isinstance(source.value, Reference) or self._leads_nowhere():
+            return Trait(None, source.path)
+        adapter = self._adapter(source.value)
+        return Trait(f"rank {adapter.r}" if isinstance(adapter, Lora) else adapter, ("stages", source.value.stage, "model"))
+
+    def _adapter(self, model: Model | Reference) -> Lora | str | None:
+        upstream = self._upstream(self.name)
+        self.consulted.update(("stages", name, key) for name in upstream for key in (Stage.tag, "model"))
+        return adapter_of(model, self.spec.stages.__getitem__)
 
     def _leads_nowhere(self) -> bool:
         """Whether the chain of models leads back, or to a stage that is not there."""
@@ -238,6 +252,7 @@ _ROOTS = {
     "trained_tokenizer": Traits.trained_tokenizer,
     "trained_logit_shift": Traits.trained_logit_shift,
     "carried": Traits.carried,
+    "trained_adapter": Traits.trained_adapter,
     "sweep": Traits.sweep,
 }
 

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from .head import Projection
+from dllm_run.specs.arithmetic import rows_of_chunk
 
-_ELEMENTS = 1 << 23
-"""Logits of a chunk: 32 MB of float32."""
+from .head import Projection
 
 
 class CrossEntropy(NamedTuple):
@@ -24,11 +23,6 @@ class CrossEntropy(NamedTuple):
     """Scalar with gradient: the weighted sum."""
     nll_R: Tensor
     """-log p of each target, in nats, without gradient."""
-
-
-def rows_of_chunk(vocabulary: int) -> int:
-    """Positions whose logits exist at once."""
-    return max(32, _ELEMENTS // vocabulary)
 
 
 def projected(features_RD: Tensor, projection: Projection, target_R: Tensor, weight_R: Tensor, never: int) -> CrossEntropy:

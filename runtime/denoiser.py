@@ -9,7 +9,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .cross_entropy import CrossEntropy, projected, rows_of_chunk, through
+from dllm_run.specs.arithmetic import rows_of_chunk
+
+from .cross_entropy import CrossEntropy, projected, through
 from .head import Head
 from .seen import Seen
 

@@ -12,10 +12,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from dllm_run.specs.arithmetic import rows_of_chunk
 from dllm_run.specs.vocabulary.families import Family
 from dllm_run.specs.word import members
 
-from .cross_entropy import CrossEntropy, projected, rows_of_chunk, through
+from .cross_entropy import CrossEntropy, projected, through
 from .denoiser import Denoiser
 from .failure import Failure
 from .head import Projection

@@ -418,6 +418,7 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E531": (tuned("quantization: int8"), ()),
     "E531-merge": (tuned("lora: 8", "adapter: merge, quantization: nf4"), ()),
     "E532": (tuned("lora: 8", "lora: 4"), ()),
+    "E535": (tuned("lora: 8", "adapter: continue, adapter_from: ./other"), ()),
     "E534": (edited("  bound:\n", "  whole: {kind: merge, model: \"${stages.train}\"}\n  bound:\n"), ()),
     "E430-no-adapter": (tuned("adapter: continue"), ()),
     "E430-adapter-that-goes-on": (tuned("lora: 8", "adapter: continue, lora: 4"), ()),

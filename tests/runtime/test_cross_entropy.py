@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dllm_run.runtime import cross_entropy
 from dllm_run.runtime.cross_entropy import CrossEntropy, projected, through
 from dllm_run.runtime.head import Projection
+from dllm_run.specs import arithmetic
 
 R, D, V, NEVER = 150, 6, 11, 4
 
@@ -18,7 +18,7 @@ R, D, V, NEVER = 150, 6, 11, 4
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 32 rows: 150 rows are four whole ones and a part."""
-    monkeypatch.setattr(cross_entropy, "_ELEMENTS", 1)
+    monkeypatch.setattr(arithmetic, "LOGITS_OF_CHUNK", 1)
 
 
 def numbers(*shape: int, seed: int) -> Tensor:
