@@ -151,7 +151,7 @@ def _fits(facts: Facts, stage: Modelled, room: int, prompt: int) -> bool:
 
 def _micro(facts: Facts, stage: Training, room: int) -> int | None:
     assert facts.geometry is not None and facts.longest is not None
-    setting = training_setting(stage, facts.longest, facts.dtype)
+    setting = training_setting(stage, facts.longest, facts.kept)
     return largest_micro(facts.geometry, setting, max(1, stage.batch.global_ // world_of(stage.compute)), room)
 
 

@@ -36,7 +36,7 @@ def micro_solved(stage: Stage, stage_of: StageOf) -> Stage:
     if memory is None or facts is None or facts.geometry is None:
         return stage
     assert facts.longest is not None
-    setting = training_setting(stage.completed(), facts.longest, facts.dtype)
+    setting = training_setting(stage.completed(), facts.longest, facts.kept)
     found = largest_micro(facts.geometry, setting, max(1, stage.batch.global_ // setting.world), memory)
     return replace(stage, batch=replace(stage.batch, micro=found or 1))
 

@@ -37,8 +37,6 @@ class Setting:
     """The largest share there can be."""
     stratified: bool = False
     """Whether one stratum of time is drawn per row of the global batch, in order: the last micro batch is then masked most."""
-    logit_chunk: int | None = None
-    """Positions whose logits exist at once; None: all of the micro batch."""
     device: Literal["cpu", "cuda"] = "cuda"
 
 

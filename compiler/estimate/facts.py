@@ -1,22 +1,34 @@
 """What is known of a stage beyond its own fields: geometry, rows, tokenizer."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dllm_run.specs.geometry import Geometry
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.lora import Lora
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.stages.eval import Eval
 from dllm_run.specs.vocabulary.stages.sample import HeldOut, Sample
 from dllm_run.specs.vocabulary.training import Training
 
-from ..follow import StageOf, data_of, dtype_of, geometry_of, origin_of, tokenizer_of
+from ..follow import StageOf, adapter_of, data_of, dtype_of, geometry_of, origin_of, quantization_of, tokenizer_of
 from ..sizes import Sizes
+from . import Quantization
 from .amounts import Size, TokenizerOf, longest_sequence, size_of
 
 Modelled = Training | Sample | Eval
 """Stages that run a model."""
+
+
+class Kept(NamedTuple):
+    """How the weights of a model are held."""
+
+    dtype: str
+    quantization: Quantization | None
+    rank: int | None
+    """Of the adapter that they carry, where a stage of the spec trained it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +41,8 @@ class Facts:
     format: str
     tokenizer: TokenizerOf
     at_hand: Sizes | None
-    dtype: str
-    """Number that the weights are held in."""
+    kept: Kept
+    """How the weights are held."""
 
     @property
     def size(self) -> Size | None:
@@ -53,7 +65,13 @@ def facts_of(stage: Stage, stage_of: StageOf, at_hand: Sizes | None) -> Facts | 
     geometry, tokenizer = geometry_of(stage.model, stage_of, at_hand), tokenizer_of(stage.model, stage_of)
     if geometry is not None and isinstance(stage, Training) and stage.objective.edit_heads:
         geometry = replace(geometry, edit_heads=True)
-    return Facts(stage, geometry, data, format, tokenizer, at_hand, dtype_of(stage.model, stage_of))
+    return Facts(stage, geometry, data, format, tokenizer, at_hand, _kept(stage, stage_of))
+
+
+def _kept(stage: Modelled, stage_of: StageOf) -> Kept:
+    found, adapter = quantization_of(stage.model, stage_of), adapter_of(stage.model, stage_of)
+    rank = adapter.r if isinstance(adapter, Lora) else None
+    return Kept(dtype_of(stage.model, stage_of), None if found is None else found.stored, rank)
 
 
 def deciding(stage: Stage, stage_of: StageOf) -> tuple[object, ...]:

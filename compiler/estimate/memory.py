@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from dllm_run.specs.arithmetic import rows_of_chunk
 from dllm_run.specs.geometry import Geometry
 
 from . import InferenceSetting, Memory, Precision, Quantization, Setting, StrategyName
@@ -71,7 +72,7 @@ def _share(setting: Setting) -> float:
 
 
 def _training(geometry: Geometry, setting: Setting, share: float, fragmentation: float) -> Memory:
-    """The worst moment of a step: the logits, the head's gradient, a layer walked back, its end with all gradients, the optimizer."""
+    """The worst moment of a step: the loss, a layer walked back, its end with all gradients, the optimizer."""
     stored, number = _stored(geometry, setting), BYTES[setting.precision]
     divided = setting.world if _STRATEGIES[setting.strategy].gradients else 1
     trained = geometry.parameters() if setting.lora_rank is None else geometry.lora_parameters(setting.lora_rank)
@@ -81,11 +82,11 @@ def _training(geometry: Geometry, setting: Setting, share: float, fragmentation:
     early = max(kept, head)
     scored = math.ceil(setting.micro * setting.copies * setting.length * share)
     layers, again, layer = _activations(geometry, setting, scored)
-    row = geometry.vocabulary * min(scored, setting.logit_chunk or scored)
+    row = geometry.vocabulary * min(scored, rows_of_chunk(geometry.vocabulary))
     graph = Memory(moment="", gradients=early, activations=layers, autocast_copies=_copies(geometry, setting))
     moments = [
-        replace(graph, moment="logits", gradients=early if setting.logit_chunk else kept, logits=_LOGITS * row),
-        replace(graph, moment="head", logits=4 * row),
+        # The loss forms the gradient of the output matrix while the logits of a chunk are there.
+        replace(graph, moment="logits", logits=_LOGITS * row),
         replace(graph, moment="backward", activations=layers + again),
         # The gradient of a tied matrix comes twice: from the head, and at the end from the embedding.
         Memory(moment="gradients", gradients=gradients + head * geometry.tied, activations=layer),

@@ -8,6 +8,7 @@ from dllm_run.specs.vocabulary.training import Training
 from dllm_run.specs.word import members
 
 from . import Attention, InferenceSetting, Precision, Setting
+from .facts import Kept
 
 PROMPT = 1024
 """Tokens that the questions of a library's task are taken to have, with their solved examples."""
@@ -19,6 +20,8 @@ _PRECISION: dict[tuple[str, str], Precision] = {
 }
 """By the number that weights are held in and that of matrix products."""
 _ATTENTION: dict[str, Attention] = {"sdpa": "sdpa", "eager": "eager"}
+_ADAPTER = 32
+"""Rank that an adapter from outside is taken to have."""
 _MEAN_MASKED = 0.5  # of the positions of a row whose likelihood is estimated
 
 
@@ -27,7 +30,7 @@ def world_of(compute: Compute) -> int:
     return max(1, compute.gpus_per_node)
 
 
-def training_setting(stage: Training, length: int, dtype: str) -> Setting:
+def training_setting(stage: Training, length: int, kept: Kept) -> Setting:
     """Of a training stage that is complete, in rows of `length`."""
     compute, batch = stage.compute, stage.batch
     assert batch.micro is not None and compute.device is not None
@@ -36,11 +39,14 @@ def training_setting(stage: Training, length: int, dtype: str) -> Setting:
         micro=batch.micro,
         copies=passed.rows,
         length=length * passed.length,
-        precision=_PRECISION[dtype, compute.precision],
+        precision=_PRECISION[kept.dtype, compute.precision],
         world=world_of(compute),
         accumulation=max(1, batch.global_ // (batch.micro * world_of(compute))),
         gradient_checkpointing=compute.gradient_checkpointing,
         attention=_ATTENTION[compute.attention_kernel],
+        lora_rank=_rank(stage, kept),
+        quantization=None if stage.model.quantization is None else stage.model.quantization.stored,
+        averaged=stage.ema is not None,
         scored=share / passed.positions,
         most=max(1.0, share) / passed.positions,
         stratified=stage.objective.in_strata(),
@@ -48,7 +54,13 @@ def training_setting(stage: Training, length: int, dtype: str) -> Setting:
     )
 
 
-def sampling_setting(stage: Sample, given: int, dtype: str) -> InferenceSetting:
+def _rank(stage: Training, kept: Kept) -> int | None:
+    if stage.model.lora is not None:
+        return stage.model.lora.r
+    return (kept.rank or _ADAPTER) if stage.model.adapter == "continue" else None
+
+
+def sampling_setting(stage: Sample, given: int, kept: Kept) -> InferenceSetting:
     """Of a sampling stage over prompts, or held-out rows, of at most `given` tokens."""
     if isinstance(stage.prompts, HeldOut):
         length = min(given, stage.prompts.length or given)
@@ -57,10 +69,10 @@ def sampling_setting(stage: Sample, given: int, dtype: str) -> InferenceSetting:
         opened, rows = stage.max_new_tokens or 1, len(stage.prompts)
         length = given + opened
     rows = max(1, min(stage.batch, rows))
-    return _inference(stage.compute, rows, length, rows * stage.sampler.window(opened), dtype)
+    return _inference(stage.compute, rows, length, rows * stage.sampler.window(opened), kept)
 
 
-def evaluation_setting(stage: Eval, prompt: int, most: int, dtype: str) -> InferenceSetting:
+def evaluation_setting(stage: Eval, prompt: int, most: int, kept: Kept) -> InferenceSetting:
     """Of an evaluation stage: its longest canvas, of at most `most` tokens, and the most positions that its tasks score at once.
 
     Questions of a library's tasks are taken to have `prompt` tokens.
@@ -77,15 +89,16 @@ def evaluation_setting(stage: Eval, prompt: int, most: int, dtype: str) -> Infer
             here = most
             score = most * (built_in.emptied or _MEAN_MASKED)
         length, scored = max(length, here), max(scored, score)
-    return _inference(stage.compute, stage.batch, length, int(stage.batch * scored), dtype)
+    return _inference(stage.compute, stage.batch, length, int(stage.batch * scored), kept)
 
 
-def _inference(compute: Compute, rows: int, length: int, scored: int, dtype: str) -> InferenceSetting:
+def _inference(compute: Compute, rows: int, length: int, scored: int, kept: Kept) -> InferenceSetting:
     return InferenceSetting(
         rows=rows,
         length=length,
         scored=scored,
-        precision=_PRECISION[dtype, compute.precision],
+        quantization=kept.quantization,
+        precision=_PRECISION[kept.dtype, compute.precision],
         attention=_ATTENTION[compute.attention_kernel],
         device="cuda" if compute.device == "cuda" else "cpu",
     )

@@ -89,13 +89,13 @@ def memory_of(facts: Facts, prompt: int = PROMPT) -> Memory | None:
         return None
     if isinstance(stage, Training):
         assert facts.longest is not None
-        return training_memory(geometry, training_setting(stage, facts.longest, facts.dtype))
+        return training_memory(geometry, training_setting(stage, facts.longest, facts.kept))
     if isinstance(stage, Sample):
         given = prompt_tokens(stage.prompts, facts.tokenizer)[1] if isinstance(stage.prompts, tuple) else facts.longest
         assert given is not None
-        return inference_memory(geometry, sampling_setting(stage, given, facts.dtype))
+        return inference_memory(geometry, sampling_setting(stage, given, facts.kept))
     most = min(geometry.positions, facts.longest or geometry.positions)
-    return inference_memory(geometry, evaluation_setting(stage, prompt, most, facts.dtype))
+    return inference_memory(geometry, evaluation_setting(stage, prompt, most, facts.kept))
 
 
 def time_of(facts: Facts, cores: int | None) -> Range | None:

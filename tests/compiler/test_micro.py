@@ -81,7 +81,7 @@ def test_it_is_left_alone_where_the_text_does_not_say_enough_or_all(flag: str, c
     for name, text in {"model.safetensors": "", "tokenizer.json": "{}", "tokenizer_config.json": '{"mask_token": "<mask>"}'}.items():
         (tmp_path / "weights" / name).write_text(text)
     config = {
-        "model_type": "llama", "num_hidden_layers": 10, "hidden_size": 1024, "num_attention_heads": 8, "intermediate_size": 2048,
+        "model_type": "llama", "num_hidden_layers": 13, "hidden_size": 1024, "num_attention_heads": 8, "intermediate_size": 2048,
         "vocab_size": 32000, "max_position_embeddings": 2048,
     }  # fmt: skip
     (tmp_path / "weights" / "config.json").write_text(json.dumps(config))
