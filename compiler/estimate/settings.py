@@ -35,6 +35,7 @@ def training_setting(stage: Training, length: int, kept: Kept) -> Setting:
     compute, batch = stage.compute, stage.batch
     assert batch.micro is not None and compute.device is not None
     passed, share = stage.objective.passed(), stage.objective.scored_share()
+    rank, quantization = _rank(stage, kept), stage.model.quantization
     return Setting(
         micro=batch.micro,
         copies=passed.rows,
@@ -44,8 +45,9 @@ def training_setting(stage: Training, length: int, kept: Kept) -> Setting:
         accumulation=max(1, batch.global_ // (batch.micro * world_of(compute))),
         gradient_checkpointing=compute.gradient_checkpointing,
         attention=_ATTENTION[compute.attention_kernel],
-        lora_rank=_rank(stage, kept),
-        quantization=None if stage.model.quantization is None else stage.model.quantization.stored,
+        lora_rank=rank,
+        # Without an adapter they are not trained: the spec is in error, and told so elsewhere.
+        quantization=None if quantization is None or rank is None else quantization.stored,
         averaged=stage.ema is not None,
         scored=share / passed.positions,
         most=max(1.0, share) / passed.positions,
