@@ -72,7 +72,7 @@ def model_problems(folder: Folder) -> Iterator[Problem]:
         yield Problem(code="W512", severity="warning", message=message, path=where, notes=note)
     elif folder.config.get("is_encoder_decoder") is True:
         yield Problem(code="E516", message=f"a model of type {kind} has an encoder and a decoder: it cannot fill in masks", path=where)
-    elif architectures and not code and all(name.endswith(_NO_HEAD) for name in architectures):
+    elif architectures and not code and all(name.endswith(_NO_HEAD) and not name.endswith("LMHeadModel") for name in architectures):
         message = f"the weights have no language-modelling head: {', '.join(architectures)}"
         yield Problem(code="E516", message=message, path=where, label="a ...ForMaskedLM or a ...ForCausalLM is needed")
     if not any(name.endswith((".safetensors", ".bin")) for name in folder.files):

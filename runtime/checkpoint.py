@@ -34,7 +34,7 @@ def from_folder(folder: Path, compute: Compute, dropout: float) -> Any:
     except (OSError, ValueError) as error:
         raise Failure(f"{folder} holds no model that transformers knows: {str(error).splitlines()[0]}") from None
     for name in vars(config):
-        if "dropout" in name and isinstance(getattr(config, name), float):
+        if ("dropout" in name or name.endswith("_pdrop")) and isinstance(getattr(config, name), float):
             setattr(config, name, dropout)
     masked = any(name.endswith("ForMaskedLM") for name in config.architectures or ())
     if not masked:

@@ -1,5 +1,6 @@
 """What a vocabulary class finds wrong with its own fields: data, without places in a file."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,9 @@ class Problem:
 
 def nearest_divisors(whole: int, wanted: int) -> list[int]:
     """The divisors of `whole` next to `wanted`, at most one on either side, the closer first."""
-    divisors = [number for number in range(1, whole + 1) if whole % number == 0]
+    # A number of 64 bits would take years: beyond 10^10 only divisors next to a small one, or to its cofactor, are found.
+    small = [number for number in range(1, min(math.isqrt(whole), 100_000) + 1) if whole % number == 0]
+    divisors = sorted({*small, *(whole // number for number in small)})
     below = [number for number in divisors if number < wanted][-1:]
     above = [number for number in divisors if number > wanted][:1]
     return sorted(below + above, key=lambda number: (abs(number - wanted), number))

@@ -92,6 +92,13 @@ def edited(*pairs: str, more: str = "") -> str:
     return text + more
 
 
+def blocks(fields: str, attention: str = "block_causal") -> str:
+    """The training stage of SPEC with an objective over blocks."""
+    trained = SPEC[: SPEC.index("  bound:")] + "compute: {device: cpu}\n"
+    model = "tokenizer: bytes, attention: " + attention
+    return trained.replace("objective: mdlm", f"objective: {{type: bd3lm, {fields}}}").replace("tokenizer: bytes", model)
+
+
 GPU = "compute: {gpus_per_node: 1, gpu: GPU}"
 
 
@@ -361,10 +368,16 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E430-gpu": (edited("compute: {device: cpu}", "compute: {gpu: a100-40gb}"), ()),
     "E430-gpu-of-a-cpu": (edited("compute: {device: cpu}", "compute: {device: cpu, gpus_per_node: 1, gpu: a100-40gb}"), ()),
     "E322": (edited("samples: 8}\n", "samples: 8}\n    num_fewshot: 2\n"), ()),
+    "E440": (blocks("block_size: 16, time_range: [0.9, 0.4]"), ()),
+    "E440-three": (blocks("block_size: 16, time_range: [0.1, 0.4, 0.5]"), ()),
+    "E440-complement": (blocks("block_size: 16, time_range: [0.45, 0.95], complementary: true"), ()),
+    "E441": (blocks("block_size: 16, weighting: cart"), ()),
     # What does not go together, or does nothing: see compiler/compatibility.py.
     "E420": (edited("sources: [./docs.txt]", "sources: [{generate: sudoku}]", "kind: pretrain", "kind: sft"), ()),
     "E420-packing": (edited("max_length: 64", "max_length: 64, packing: true", "./docs.txt", "./pairs.csv", "pretrain", "sft"), ()),
     "E420-format-of-prepared-data": (prepared("format: pairs", "tokenizer: bytes").replace("./docs.txt", "./pairs.csv"), ()),
+    "E420-attention": (blocks("block_size: 16", "bidirectional"), ()),
+    "E420-block-causal": (edited("tokenizer: bytes}", "tokenizer: bytes, attention: block_causal}"), ()),
     "E421": (prepared("format: text", "tokenizer: characters"), ()),
     "E421-logit-shift": (edited(MODEL, SHIFTED, "${stages.train}\n    prompts", '{from: "${stages.train}"}\n    prompts'), ()),
     "E421-tokenizer": (edited("${stages.train}\n    prompts", '{from: "${stages.train}", tokenizer: characters}\n    prompts'), ()),
@@ -373,6 +386,9 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E430-handed-down-to-no-use": (edited("    kind: pretrain", "    kind: pretrain\n    compute: {gradient_checkpointing: false}",
                                           "{device: cpu}", "{device: cpu, gradient_checkpointing: true}"), ()),
     "E430-tasks": (edited("samples: 8}\n", "samples: 8}\n    sampler: llada\n    max_new_tokens: 16\n"), ()),
+    "E430-max-weight": (edited("objective: mdlm", "objective: {type: dream, max_weight: 5}"), ()),
+    "E430-exact": (blocks("block_size: 1, schedule: cosine, time_sampling: stratified"), ()),
+    "E430-time-range": (blocks("block_size: 16, time_epsilon: 0.01, time_range: [0.3, 0.8]"), ()),
     "E430-seed": (edited("max_new_tokens: 64", "max_new_tokens: 64\n    seed: 3"), ()),
     # Inputs that are here.
     "E510": (edited("./docs.txt", "./rows.jsonl"), ()),
@@ -394,6 +410,7 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E315-config": (edited(MODEL, "{from: ./short, tokenizer: bytes}"), ()),
     # Warnings.
     "W420": (edited("{device: cpu}", "{device: cpu, gpus_per_node: 1}", more="launch: slurm\n"), ()),
+    "W420-one-block": (blocks("block_size: 128"), ()),
     "W420-no-gpu": (edited("{device: cpu}", "{device: cuda}", more="launch: slurm\n"), ()),
     "W431-model": (edited(more="model: ./small\n", ), ()),
     "W510": (edited("./docs.txt", "./large.json"), ()),

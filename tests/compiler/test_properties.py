@@ -1,6 +1,7 @@
 """Any spec at all, right or wrong, compiles or gives diagnostics; and compiling is a function."""
 
 import copy
+import functools
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -71,6 +72,7 @@ def value(info: FieldInfo, shape: Shape, depth: int) -> st.SearchStrategy[Any]:
     return st.integers(0, 24).flatmap(lambda number: JUNK if number == 0 else REFERENCES if number == 1 else right)
 
 
+@functools.cache
 def a_map(cls: type, depth: int) -> st.SearchStrategy[Any]:
     if issubclass(cls, Word) and is_family(cls):
         return st.one_of([a_map(word, depth) for word in members(cls).values()])

@@ -40,7 +40,7 @@ class Bd3lm(Masked):
             relation=Relation.AT_LEAST,
             message="blocks of {subject} tokens, and no sequence has more than {trait}",
             reason="a row is then one block, and the objective that of mdlm",
-            code="W440",
+            code="W420",
         ),
         *_EXACT,
         Inert(
@@ -69,8 +69,10 @@ class Bd3lm(Masked):
     def scored_share(self) -> float:
         if self.complementary or self.block_size == 1:
             return 1.0
-        low, high = self.time_range or (0.0, 1.0)
-        return self.schedule.mean_mask_rate(low, high)
+        if self.time_range is None:
+            return self.schedule.mean_mask_rate(0.0, 1.0)
+        # Estimates are also asked of what is about to be refused.
+        return self.schedule.mean_mask_rate(*self.time_range) if _is_range(self.time_range) else 1.0
 
     def in_strata(self) -> bool:
         # With a time for each block, every row has blocks in all strata.
@@ -89,7 +91,7 @@ class Bd3lm(Masked):
             )
 
     def _range_problems(self, times: tuple[float, ...]) -> Iterator[Problem]:
-        if len(times) != 2 or not 0 < times[0] < times[1] <= 1:
+        if not _is_range(times):
             label = "two numbers above 0 and up to 1, the smaller first: `[0.45, 0.95]`"
             yield Problem(code="E440", message="no range of times", path=("time_range",), label=label, fix=(("time_range",), None))
         elif self.complementary:
@@ -100,3 +102,7 @@ class Bd3lm(Masked):
                 fix=(("time_range",), None),
                 related=((("complementary",), "complementary: true"),),
             )
+
+
+def _is_range(times: tuple[float, ...]) -> bool:
+    return len(times) == 2 and 0 < times[0] < times[1] <= 1
