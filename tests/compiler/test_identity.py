@@ -43,7 +43,7 @@ def plan_bytes(compiled: Compiled) -> str:
 def test_renaming_every_stage_keeps_every_id(complete: str, compiling: Compile) -> None:
     before = ids_of(compiling(complete))
     text = complete
-    names = ("words", "rows", "train", "tune", "bound", "look", "restore")
+    names = ("words", "rows", "train", "tune", "context", "blocks", "bound", "look", "restore")
     for name in names:
         text = text.replace(f"\n  {name}:", f"\n  other-{name}:").replace(f"${{stages.{name}}}", f"${{stages.other-{name}}}")
     after = ids_of(compiling(text))
@@ -115,7 +115,7 @@ def test_a_sweep_over_the_seed_of_a_sampling_plans_one_training(examples: dict[s
 def test_the_seed_counts_only_where_random_numbers_are_drawn(complete: str, compiling: Compile) -> None:
     before, after = ids_of(compiling(complete)), ids_of(compiling(complete, "seed=6"))
     # `train` has a seed of its own, the tokenizer and the data stages draw none: all of them stay, with what they are called.
-    assert {name for name in before if before[name] != after[name]} == {"tune", "bound", "look", "restore"}
+    assert {name for name in before if before[name] != after[name]} == {"tune", "context", "blocks", "bound", "look", "restore"}
 
 
 def test_greedy_sampling_has_no_seed(complete: str, compiling: Compile) -> None:
