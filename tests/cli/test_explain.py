@@ -1,6 +1,7 @@
 """`explain`: pages of codes, fields of the language, values of a spec with everybody who had a say."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def test_a_field_is_told_with_all_that_it_declares(capsys: pytest.CaptureFixture
 
 def test_a_family_is_told_with_its_words(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "objective.schedule")
-    assert "linear  alpha(t) = 1 - t" in text and "cosine  alpha(t)" in text
+    assert re.search(r"linear  +alpha\(t\) = 1 - t", text) and re.search(r"cosine  +alpha\(t\)", text)
 
 
 def test_a_word_is_told_with_its_fields(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,5 +8,5 @@ stage() {
   python -m dllm_run.runtime "$TREE/plan.json" "$1" --runs "${DLLM_RUN_RUNS:-runs}" --base "${DLLM_RUN_BASE:-.}"
 }
 stage f3f03fdef253a090  # train.data
-stage 71ee00d5659c556b  # train
-stage aec2024c9a056b62  # solve
+stage 621a26076f5af7cb  # train
+stage 0adfeb63dbb597f8  # solve
