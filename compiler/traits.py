@@ -242,6 +242,7 @@ _ROOTS = {
     "data": Traits.data,
     "format": Traits.format,
     "prepared": Traits.prepared,
+    "architecture": Traits.architecture,
     "edit_heads": Traits.edit_heads,
     "tokenizer": Traits.tokenizer,
     "data_tokenizer": Traits.data_tokenizer,
@@ -250,7 +251,6 @@ _ROOTS = {
     "trained": Traits.trained,
     "trained_tokenizer": Traits.trained_tokenizer,
     "trained_shift": Traits.trained_shift,
-    "architecture": Traits.architecture,
     "carried": Traits.carried,
     "sweep": Traits.sweep,
 }

@@ -419,8 +419,8 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E518": (edited(MODEL, "./small"), ()),
     "E520": (edited(MODEL, "{from: ./steps, tokenizer: bytes}"), ()),
     "W520": (edited(MODEL, "{from: ./dream, tokenizer: bytes, logit_shift: 0}"), ()),
-    "E535": (edited("family: llama", "family: bert", "  bound:", f"{AS_GGUF}  bound:"), ()),
-    "E535-published": (edited(MODEL, "google-bert/bert-base-uncased", "  bound:", f"{AS_GGUF}  bound:"), ()),
+    "E538": (edited("family: llama", "family: bert", "  bound:", f"{AS_GGUF}  bound:"), ()),
+    "E538-published": (edited(MODEL, "google-bert/bert-base-uncased", "  bound:", f"{AS_GGUF}  bound:"), ()),
     "E519": (edited("tokenizer: bytes", "tokenizer: {type: pattern, vocabulary: ./vocab.txt}"), ()),
     "E315-config": (edited(MODEL, "{from: ./short, tokenizer: bytes}"), ()),
     # Warnings.

@@ -21,7 +21,7 @@ class Gguf(Conversion):
             message="a model of architecture {trait} cannot be written as GGUF here",
             label="`hub` writes every architecture",
             cure=("own", "hub"),
-            code="E535",
+            code="E538",
         ),
     )
 
