@@ -10,6 +10,7 @@ from dllm_run.specs.parts import Part, Path, is_vocabulary, parts
 from dllm_run.specs.published import published_type
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.families import architecture_of, family_for
 from dllm_run.specs.vocabulary.lora import Lora
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.spec import Spec
@@ -161,6 +162,18 @@ class Traits:
                 return Trait(shift, (*trait.path, "logit_shift"))
         return Trait(None, self.path)
 
+    def architecture(self) -> Trait:
+        """The `model_type` of the stock architecture of the weights, as far as the text of the spec tells."""
+        model = self.weights()
+        if not isinstance(model.value, Model):
+            return Trait(None, model.path)
+        scratch, source = model.value.scratch, model.value.from_
+        if scratch is not None:
+            return Trait(architecture_of(type(scratch)), (*model.path, "scratch"))
+        kind = published_type(source) if isinstance(source, str) else None
+        family = family_for(kind)
+        return Trait(kind if family is None else architecture_of(family), (*model.path, "from"))
+
     def carried(self) -> Trait:
         """True where an adapter lies over the weights that the stage starts from."""
         model = _below(Trait(self.stage, self.path), "model")
@@ -243,6 +256,7 @@ _ROOTS = {
     "data": Traits.data,
     "format": Traits.format,
     "prepared": Traits.prepared,
+    "architecture": Traits.architecture,
     "edit_heads": Traits.edit_heads,
     "tokenizer": Traits.tokenizer,
     "data_tokenizer": Traits.data_tokenizer,

@@ -37,6 +37,11 @@ class Denoiser(nn.Module):
         """`function(denoiser, …)`, within whatever wraps this module: all work of a training step belongs inside one call."""
         return function(self, *args, **kwargs)
 
+    def recompute(self) -> None:
+        """Keep what a layer is given and nothing of what it computes: the backward pass computes that again."""
+        # The reentrant form starts a backward pass of its own for each layer, which what gathers gradients on the way cannot follow.
+        self.network.activation_checkpointing_enable({"use_reentrant": False})
+
     def body(self, tokens_BL: Tensor, seen: Seen) -> Tensor:
         """Hidden states [B, L, D], each where it stands."""
         self.body_passes += 1

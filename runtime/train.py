@@ -42,7 +42,7 @@ def train(context: Context) -> dict[str, Any]:
         _with_edit_heads(context, body, loaded.denoiser.network)
     adapt(loaded, body.model, Stream(context.seed, "adapter"))
     if body.compute.gradient_checkpointing:
-        loaded.denoiser.network.activation_checkpointing_enable()
+        loaded.denoiser.recompute()
     average = Average(loaded.denoiser.network, body.ema) if body.ema is not None else None
     rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps)
     reporter = Reporter(context, steps=steps, tokens_per_step=_mean_length(split) * body.batch.global_)

@@ -99,6 +99,7 @@ def blocks(fields: str, attention: str = "block_causal") -> str:
     return trained.replace("objective: mdlm", f"objective: {{type: bd3lm, {fields}}}").replace("tokenizer: bytes", model)
 
 
+AS_GGUF = '  file: {kind: convert, model: "${stages.train}", to: gguf}\n'
 GPU = "compute: {gpus_per_node: 1, gpu: GPU}"
 
 
@@ -463,6 +464,8 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E518": (edited(MODEL, "./small"), ()),
     "E520": (edited(MODEL, "{from: ./steps, tokenizer: bytes}"), ()),
     "W520": (edited(MODEL, "{from: ./dream, tokenizer: bytes, logit_shift: 0}"), ()),
+    "E538": (edited("family: llama", "family: bert", "  bound:", f"{AS_GGUF}  bound:"), ()),
+    "E538-published": (edited(MODEL, "google-bert/bert-base-uncased", "  bound:", f"{AS_GGUF}  bound:"), ()),
     "E519": (edited("tokenizer: bytes", "tokenizer: {type: pattern, vocabulary: ./vocab.txt}"), ()),
     "E315-config": (edited(MODEL, "{from: ./short, tokenizer: bytes}"), ()),
     # Warnings.

@@ -9,6 +9,7 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 from dllm_run.compiler.compile import Compiled
+from dllm_run.compiler.estimate.facts import Kept
 from dllm_run.compiler.estimate import Setting
 from dllm_run.compiler.estimate.flops import training_flops
 from dllm_run.compiler.estimate.memory import training_memory
@@ -45,6 +46,9 @@ OBJECTIVES = {
 
 
 @pytest.mark.parametrize("word", OBJECTIVES.values(), ids=OBJECTIVES)
+KEPT = Kept("float32", None, None)
+
+
 def test_a_step_costs_what_torch_counts_and_scores_the_share_that_the_word_says(word: Objective) -> None:
     config = transformers.LlamaConfig(
         hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=160, vocab_size=300, attn_implementation="eager"
@@ -87,7 +91,7 @@ def setting_of(objective: Objective, **fields: Any) -> Setting:
         duration=None,  # type: ignore[arg-type]  # no setting asks for it
         compute=Compute(device="cpu", **fields),
     )
-    return training_setting(stage, 512)
+    return training_setting(stage, 512, KEPT)
 
 
 # Of 512 tokens a row: positions that the body reads, and the share of them that reaches the head, in the mean and at the most.
