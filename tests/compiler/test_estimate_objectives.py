@@ -9,8 +9,8 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 from dllm_run.compiler.compile import Compiled
-from dllm_run.compiler.estimate.facts import Kept
 from dllm_run.compiler.estimate import Setting
+from dllm_run.compiler.estimate.facts import Kept
 from dllm_run.compiler.estimate.flops import training_flops
 from dllm_run.compiler.estimate.memory import training_memory
 from dllm_run.compiler.estimate.settings import training_setting
@@ -34,6 +34,7 @@ from dllm_run.specs.vocabulary.tokenizers.bytes import Bytes
 from dllm_run.specs.vocabulary.training import Batch, Optimizer
 
 ROWS, LENGTH = 8, 96
+KEPT = Kept("float32", None, None)
 OBJECTIVES = {
     "mdlm": Mdlm(),
     "dream": Dream(),
@@ -46,9 +47,6 @@ OBJECTIVES = {
 
 
 @pytest.mark.parametrize("word", OBJECTIVES.values(), ids=OBJECTIVES)
-KEPT = Kept("float32", None, None)
-
-
 def test_a_step_costs_what_torch_counts_and_scores_the_share_that_the_word_says(word: Objective) -> None:
     config = transformers.LlamaConfig(
         hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=160, vocab_size=300, attn_implementation="eager"
