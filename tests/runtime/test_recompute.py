@@ -39,7 +39,7 @@ def adapted() -> Denoiser:
     """Everything but the adapter frozen, the embeddings too: the first layer's input needs no gradient."""
     denoiser = tiny_llama(vocabulary=V)
     freeze(denoiser.network)
-    fresh_adapter(denoiser.network, Lora(r=2), Stream(0, "adapter"), None)
+    fresh_adapter(denoiser.network, Lora(r=2).completed(), Stream(0, "adapter"), None)
     for parameter in denoiser.network.parameters():
         if parameter.requires_grad:
             parameter.data += 0.1
