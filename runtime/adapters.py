@@ -81,6 +81,7 @@ class Adapter:
 
 def fresh_adapter(network: Any, lora: Lora, stream: Stream, format: Format | None, *, rows: tuple[int, ...] = ()) -> Adapter:
     """A new adapter, its first factors drawn from the stream; nothing else of the network is trained but the embeddings of `rows`."""
+    _refuse_shared(network, lora)
     # Heads for edits are new: they are trained whole.
     heads = [EDIT_RATES if name == EDIT_RATES.partition(".")[0] else name for name in EDIT_MODULES if name in network._modules]
     config = LoraConfig(
@@ -105,6 +106,15 @@ def fresh_adapter(network: Any, lora: Lora, stream: Stream, format: Format | Non
             return Adapter(network, config, format)
         except ValueError as error:
             raise Failure(f"the adapter finds nothing to stand beside: {' '.join(str(error).split())[:300]}") from None
+
+
+def _refuse_shared(network: Any, lora: Lora) -> None:
+    """What is added beside one end of a shared matrix would, once folded in, be added at the other end too."""
+    ends = (network.get_input_embeddings(), network.get_output_embeddings())
+    names = {name.rpartition(".")[2] for name, module in network.named_modules() if module in ends}
+    asked = names & set(lora.targets) if isinstance(lora.targets, tuple) else set()
+    if asked and ends[0].weight is ends[1].weight:
+        raise Failure(f"{', '.join(sorted(asked))} shares its matrix with the other end of the model: it can have no adapter of its own")
 
 
 def adapter_in(network: Any, folder: Path, format: Format | None, *, dropout: float = 0.0) -> Adapter:

@@ -187,6 +187,13 @@ def test_targets_that_are_nowhere_are_a_failure_that_names_them() -> None:
         fresh_adapter(network, Lora(targets=("nosuch",), alpha=1), Stream(0, "adapter"), None)
 
 
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_a_matrix_that_both_ends_share_gets_no_adapter_at_one_of_them(target: str) -> None:
+    network = tiny_llama(vocabulary=V).network
+    with pytest.raises(Failure, match=f"{target} shares its matrix"):
+        fresh_adapter(network, Lora(r=2, targets=(target,)).completed(), Stream(0, "adapter"), None)
+
+
 # --- through a plan
 
 SPEC = """
