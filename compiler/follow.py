@@ -71,8 +71,10 @@ def adapter_of(model: Model | Reference, stage_of: StageOf) -> Lora | str | None
 
 
 def quantization_of(model: Model | Reference, stage_of: StageOf) -> Quantization | None:
-    """How the weights of a model are stored: as it is named first on the way to its origin."""
+    """How the weights of a model are stored: as it is named first on the way to its origin, but for stages that write whole weights."""
     while isinstance(model, Reference):
+        if stage_of(model.stage).whole:
+            return None
         model = model_of(model, stage_of)
     return model.quantization
 

@@ -194,6 +194,10 @@ class Traits:
         self.consulted.update(("stages", name, key) for name in upstream for key in (Stage.tag, "model"))
         return adapter_of(model, self.spec.stages.__getitem__)
 
+    def nowhere(self) -> Trait:
+        """True where the chain of models leads back, or to a stage that is not there: that is told, and nothing follows from it."""
+        return Trait(self._leads_nowhere() or None, (*self.path, "model"))
+
     def _leads_nowhere(self) -> bool:
         """Whether the chain of models leads back, or to a stage that is not there."""
         last = [self.name, *self._upstream(self.name)][-1]
@@ -266,6 +270,7 @@ _ROOTS = {
     "trained_tokenizer": Traits.trained_tokenizer,
     "trained_logit_shift": Traits.trained_logit_shift,
     "carried": Traits.carried,
+    "nowhere": Traits.nowhere,
     "trained_adapter": Traits.trained_adapter,
     "sweep": Traits.sweep,
 }

@@ -140,7 +140,8 @@ def origin(context: Context, model: Model | Reference) -> Model:
     """The facts of a model's weights: those stated where they were first named."""
     if isinstance(model, Reference):
         upstream: Any = context.plan.stages[model.stage].body
-        return origin(context, upstream.model)
+        facts = origin(context, upstream.model)
+        return replace(facts, quantization=None) if upstream.whole else facts
     return model
 
 

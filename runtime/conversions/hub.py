@@ -1,5 +1,6 @@
 """A folder to publish: weights, tokenizer, and a model card that says what a reader must know to use them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ tags:
 - dllm-run
 {base}---
 
-# {name}
+# A model of dllm-run
 
 A diffusion language model{of}: it fills in `{mask}` (token {mask_id}), it does not write from left to right.
 
@@ -53,12 +54,21 @@ def build(word: Hub) -> Converted:
         if has_heads(network):
             raise Failure("a model with heads for edits is no model of transformers: its folder as it was trained is what others load")
         save(network, folder, shard_size=word.shard_size)
+        _say_dtype(folder, word.dtype)
         loaded.tokens.fast.save_pretrained(str(folder))
         (folder / "README.md").write_text(card(context, loaded, word), encoding="utf-8")
         weights = sorted(path.name for path in folder.glob("*.safetensors"))
         return {"parameters": network.num_parameters(), "files": weights, "bytes": sum((folder / name).stat().st_size for name in weights)}
 
     return publish
+
+
+def _say_dtype(folder: Path, name: str) -> None:
+    """A published config says what its own weights were, and transformers would load these so."""
+    path = folder / "config.json"
+    said = json.loads(path.read_text(encoding="utf-8"))
+    said.pop("torch_dtype", None)
+    path.write_text(json.dumps({**said, "dtype": name}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def card(context: Context, loaded: Loaded, word: Hub) -> str:
@@ -70,7 +80,6 @@ def card(context: Context, loaded: Loaded, word: Hub) -> str:
     masked, own = is_masked_lm(network), published_format(network) is not None
     return _CARD.format(
         base="" if hub is None else f"base_model: {hub}\n",
-        name=context.plan.name,
         of="" if source is None else f" made of {source}",
         mask=loaded.tokens.fast.mask_token,
         mask_id=loaded.tokens.mask,

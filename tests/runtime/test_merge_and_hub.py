@@ -1,5 +1,6 @@
 """Merging an adapter, and a folder to publish: the same logits from plain transformers, without this package."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,42 @@ def test_what_is_merged_and_published_gives_the_logits_that_were_trained(tmp_pat
     narrow = network_of(plan, "narrow", tmp_path)
     torch.testing.assert_close(logits_of(narrow), expected, rtol=0.1, atol=0.2)
     run_stage(plan, "look", tmp_path)
+
+
+@pytest.mark.parametrize("family", ["llama", "dream"])
+def test_a_config_says_the_numbers_that_were_written(tmp_path: Path, family: str) -> None:
+    plan = compiled(tmp_path, SPEC.format(family=family))
+    for name in ("first.data", "first", "second"):
+        run_stage(plan, name, tmp_path)
+    # As published configs do, of their own weights.
+    for name, wanted in (("published", "float32"), ("merged", None), ("narrow", "bfloat16")):
+        folder = run_stage(plan, name, tmp_path).entry.output("model")
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        assert wanted is None or (said["dtype"] == wanted and "torch_dtype" not in said)
+
+
+def test_readers_of_a_merged_model_do_not_quantise_it_again(tmp_path: Path) -> None:
+    plan = compiled(tmp_path, SPEC.format(family="llama").replace("lora: {r: 4}", "lora: {r: 4}, quantization: nf4"))
+    for name in ("first.data", "first", "second", "merged"):
+        run_stage(plan, name, tmp_path)
+    assert torch.uint8 in {value.dtype for value in network_of(plan, "second", tmp_path).parameters()}
+    assert {value.dtype for value in network_of(plan, "merged", tmp_path).parameters()} == {torch.float32}
+
+
+def test_the_name_of_a_spec_is_nowhere_in_what_a_stage_writes(tmp_path: Path) -> None:
+    plan = compiled(tmp_path, SPEC.format(family="llama").replace("name: toy", "name: harlequin"))
+    for name in ("first.data", "first", "second", "published"):
+        done = run_stage(plan, name, tmp_path)
+    assert "harlequin" not in (done.entry.output("model") / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("model", ["${stages.nosuch}", '{from: "${stages.merged}"}'], ids=["missing", "circle"])
+def test_of_a_model_that_leads_nowhere_only_that_is_told(tmp_path: Path, model: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        compiled(
+            tmp_path, f"version: 1\nname: toy\nstages: {{merged: {{kind: merge, model: {model if model[0] == '{' else repr(model)}}}}}\n"
+        )
+    assert "E534" not in {item.code for item in caught.value.diagnostics}
 
 
 def test_there_must_be_an_adapter_to_merge(tmp_path: Path) -> None:

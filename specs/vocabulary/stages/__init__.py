@@ -26,6 +26,8 @@ class Stage(Word):
     """Names of the outputs; the first is the principal one, which `${stages.X}` means."""
     inherits_model: ClassVar[bool] = False
     """Whether the model at the top of the spec is this stage's default."""
+    whole: ClassVar[bool] = False
+    """Whether the model that comes out is whole, whatever came in: adapters folded into its weights, none of them quantised."""
     data_format: ClassVar[str | None] = None
     """How this stage's own data are read; None: as the model's training data were."""
     table: ClassVar[tuple[Row, ...]] = (

@@ -20,10 +20,12 @@ class Convert(Stage):
     word: ClassVar[str] = "convert"
     outputs: ClassVar[tuple[str, ...]] = ("model",)
     inherits_model: ClassVar[bool] = True
+    whole: ClassVar[bool] = True
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
         Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
         Inert(option="model.dropout", reason="only training drops anything"),
+        Inert(option="model.quantization", reason="what is written is whole"),
     )
 
     model: Model | Reference = leaf("The model that is converted.", output="model")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from dllm_run.specs.compatibility import Inert, Relation, Requirement, Row
+from dllm_run.specs.compatibility import Condition, Inert, Relation, Requirement, Row
 from dllm_run.specs.field import leaf
 from dllm_run.specs.reference import Reference
 
@@ -18,6 +18,7 @@ class Merge(Stage):
     word: ClassVar[str] = "merge"
     outputs: ClassVar[tuple[str, ...]] = ("model",)
     inherits_model: ClassVar[bool] = True
+    whole: ClassVar[bool] = True
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
         UNSEEDED,
@@ -25,6 +26,7 @@ class Merge(Stage):
             subject="stage.model",
             trait="carried",
             relation=Relation.GIVEN,
+            when=(Condition(trait="nowhere", given=False),),
             message="there is no adapter to fold into these weights",
             label="a training with `lora` makes one, `adapter_from` names one",
             code="E534",
