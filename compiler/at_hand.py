@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dllm_run.specs.errors import Diagnostic
+from dllm_run.specs.hub import hub_id
 from dllm_run.specs.locator import PACKAGE, kind_of, located_files, root_of
 from dllm_run.specs.parts import Path as Place
 from dllm_run.specs.problem import Problem
+from dllm_run.specs.published import published_type
 from dllm_run.specs.templating import is_template
 from dllm_run.specs.vocabulary.data import Data, Source
+from dllm_run.specs.vocabulary.families import Family, family_for
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.training import Training
 
+from .adapters import adapter_problems, target_problems
 from .check import diagnostic
-from .folders import Folder, look_into, model_problems, shift_problems, tokenizer_problems
+from .folders import ADAPTER, Folder, look_into, model_problems, shift_problems, tokenizer_problems
 from .lock import Lock
 from .node import Node
 from .suggest import nearest
@@ -49,6 +53,8 @@ def at_hand(stages: list[Traits], root: Node, lock: Lock, written: Callable[[Pla
                 traits.consulted.add(path)
             if isinstance(value, Model) and isinstance(value.from_, str):
                 found += [_moved(problem, path) for problem in _model_problems(value, value.from_, lock)]
+            if isinstance(value, Model):
+                found += [_moved(problem, path) for problem in _adapter_problems(value, traits, lock)]
             elif isinstance(value, Tokenizer):
                 found += [_moved(problem, path) for problem in _vocabulary_problems(value, lock)]
         if isinstance(stage, Training):
@@ -187,6 +193,8 @@ def _model_problems(model: Model, locator: str, lock: Lock) -> Iterator[Problem]
             )
         return
     yield from _once(lock, "model", locator, lambda: tuple(model_problems(folder, locator)))
+    if ADAPTER in folder.files:
+        return
     yield from shift_problems(folder, model.logit_shift)
     if model.tokenizer is None:
         yield from (replace(problem, path=("from",)) for problem in tokenizer_problems(folder))
@@ -195,6 +203,32 @@ def _model_problems(model: Model, locator: str, lock: Lock) -> Iterator[Problem]
         if tokens is not None and size is not None and tokens > size:
             message = f"the tokenizer has {tokens} tokens, and the vocabulary of the model only {size}"
             yield Problem(code="E517", message=message, path=("tokenizer",))
+
+
+def _adapter_problems(model: Model, traits: Traits, lock: Lock) -> Iterator[Problem]:
+    if model.adapter_from is not None and kind_of(model.adapter_from, "model") != "hub":
+        folder = _folder(model.adapter_from, lock)
+        if folder is not None:
+            yield from adapter_problems(folder)
+        elif _once(lock, "files", model.adapter_from, lambda: located_files(str(model.adapter_from), lock.base)):
+            message = f"{model.adapter_from} is a file; an adapter is a folder with {ADAPTER} and weights"
+            yield Problem(code="E537", message=message, path=("adapter_from",))
+    family = _family_of(traits.find("weights").value, lock)
+    if model.lora is not None and family is not None:
+        yield from (_moved(problem, ("lora",)) for problem in target_problems(model.lora, family))
+
+
+def _family_of(weights: Any, lock: Lock) -> type[Family] | None:
+    """The family of the model in which weights began, where it is known."""
+    if not isinstance(weights, Model):
+        return None
+    if weights.scratch is not None:
+        return type(weights.scratch)
+    if not isinstance(weights.from_, str):
+        return None
+    folder = _folder(weights.from_, lock)
+    kind = published_type(hub_id(weights.from_).name) if folder is None else (folder.config or {}).get("model_type")
+    return family_for(kind) if isinstance(kind, str) else None
 
 
 def _length_problems(traits: Traits, lock: Lock) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from dllm_run.specs.problem import Problem
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.slurm_amounts import slurm_time
 from dllm_run.specs.vocabulary.compute import Compute
+from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.samplers import Sampler
 from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.vocabulary.stages.sample import HeldOut, Sample
@@ -31,8 +32,10 @@ Placed = tuple[Path, Problem]
 """A finding and the path that its own paths start from."""
 
 
+_MANY = 1e9
+"""Quantised numbers from which a CPU is told to be slow."""
 Told = dict[tuple[int, ...], tuple[Any, ...]]
-"""Identities of a stage, of the model that its weights began as and of its data, to these objects, which stay alive with them."""
+"""Identities of the objects that a stage's facts follow from, to these objects, which stay alive with them."""
 
 
 def capacity(
@@ -58,7 +61,7 @@ def capacity(
         def own(inner: Path, path: Path = path) -> bool:
             return written((*path, *inner)) in ((*path, *inner), inner)
 
-        for start, problem in (*_lengths(path, facts), *_events(path, facts), *_limit(path, facts)):
+        for start, problem in (*_lengths(path, facts), *_events(path, facts), *_limit(path, facts), *_unpacked(path, facts)):
             yield diagnostic(problem, start, root, written)
         for problem in memory_problems(name, facts, own):
             yield diagnostic(problem, path, root, written)
@@ -143,6 +146,18 @@ def _events(path: Path, facts: Facts) -> Iterator[Placed]:
     bound = "" if steps[0] == steps[1] and size is not None else "at most "
     for problem in stage.events_within(steps[1], f"{bound}{counted(steps[1], 'step')}, of {counted(rows, 'row')}"):
         yield path, problem
+
+
+def _unpacked(path: Path, facts: Facts) -> Iterator[Placed]:
+    """Many quantised weights on a CPU."""
+    if facts.kept.quantization is None or facts.stage.compute.device != "cpu" or facts.geometry is None:
+        return
+    many = facts.geometry.linear_parameters()
+    if many <= _MANY:
+        return
+    where = ("model", "quantization") if isinstance(facts.stage.model, Model) else ("model",)
+    message = f"weights in {facts.kept.quantization} on a CPU: {many / 1e9:.1f} billion numbers are unpacked in every pass"
+    yield path, Problem(code="W531", severity="warning", message=message, path=where, label="it works, slowly; a GPU has kernels for it")
 
 
 def _limit(path: Path, facts: Facts) -> Iterator[Placed]:

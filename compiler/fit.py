@@ -6,6 +6,9 @@ from typing import Any
 
 from dllm_run.specs.devices import DEVICES
 from dllm_run.specs.problem import Problem
+from dllm_run.specs.reference import Reference
+from dllm_run.specs.vocabulary.lora import Lora
+from dllm_run.specs.vocabulary.quantizations.nf4 import Nf4
 from dllm_run.specs.vocabulary.stages.eval import Eval
 from dllm_run.specs.vocabulary.tasks import BuiltInTask
 from dllm_run.specs.vocabulary.training import Training
@@ -20,6 +23,9 @@ from .micro import COMFORT, device_memory, largest_micro
 
 Own = Callable[[tuple[str, ...]], bool]
 """Whether a path of the stage is its own or a default at the top, so that it can be set in the stage."""
+_RANK = 64
+_STORED = Nf4
+"""The adapter and the quantisation that are offered."""
 _SHORTEST = 1
 """Tokens of a question at the least."""
 
@@ -54,7 +60,8 @@ def memory_problems(name: str, facts: Facts, own: Own) -> Iterator[Problem]:
 
 
 def _refusal(name: str, facts: Facts, found: Memory, room: int, own: Own) -> Problem:
-    cures = [cure for cure in _cures(facts, room, _SHORTEST) if all(map(own, cure.inside))]
+    offered = (*_cures(facts, room, _SHORTEST), *_adapters(facts, room, _SHORTEST))
+    cures = [cure for cure in offered if all(map(own, cure.inside))]
     held = [cure.text for cure in cures] + _larger(found)
     advice = f"fits with {', or '.join(held)}" if held else "nothing smaller fits, and no GPU that is known here: train fewer parameters"
     return Problem(
@@ -68,7 +75,8 @@ def _refusal(name: str, facts: Facts, found: Memory, room: int, own: Own) -> Pro
 
 
 def _warning(name: str, facts: Facts, found: Memory, room: int, own: Own) -> Problem:
-    cures = [cure for cure in _cures(facts, room, PROMPT) if all(map(own, cure.inside))]
+    # What may fit as it is needs no other training, unless nothing else makes room.
+    cures = [cure for cure in [*_cures(facts, room, PROMPT)] or _adapters(facts, room, PROMPT) if all(map(own, cure.inside))]
     advice = (f"roomier with {', or '.join(cure.text for cure in cures)}",) if cures else ()
     may = "may not fit" if found.total > room else "leaves little room"
     return Problem(
@@ -142,6 +150,54 @@ def _cures(facts: Facts, room: int, prompt: int) -> Iterator[_Cure]:
             yield _Cure(f"micro {both} and gradient_checkpointing", (), value, paths)
     if stage.compute.precision == "fp32" and _fits(facts, replace(stage, compute=replace(stage.compute, precision="bf16")), room, prompt):
         yield _Cure("precision bf16 (another result)", ("compute", "precision"), "bf16")
+
+
+def _adapters(facts: Facts, room: int, prompt: int) -> Iterator[_Cure]:
+    """An adapter in the place of the weights, and beside it whatever else is needed: the first that fits."""
+    stage = facts.stage
+    if not isinstance(stage, Training):
+        return
+    model = stage.model
+    if model.from_ is None or model.quantization is not None or model.lora is not None or model.adapter == "continue":
+        return
+    lora, compute = Lora(r=_RANK), replace(stage.compute, gradient_checkpointing=True)
+    for smaller in (replace(model, lora=lora), replace(model, lora=lora, quantization=_STORED())):
+        adapted = replace(stage, model=smaller)
+        saving = replace(adapted, compute=compute)
+        if _fits(facts, adapted, room, prompt):
+            yield _adapter(stage, adapted)
+            return
+        if _fits(facts, saving, room, prompt):
+            yield _adapter(stage, saving)
+            return
+        if (micro := _micro(facts, saving, room)) is not None:
+            yield _adapter(stage, replace(saving, batch=replace(stage.batch, micro=micro)))
+            return
+
+
+def _adapter(before: Training, after: Training) -> _Cure:
+    """The change from one stage to another, which has an adapter."""
+    source = before.model.from_
+    # With the weights, so that it may take the place of a text that names these alone.
+    model = {"from": f"${{stages.{source.stage}}}" if isinstance(source, Reference) else source, "lora": _RANK}
+    named = [f"lora: {_RANK}"]
+    if after.model.quantization is not None:
+        model["quantization"] = _STORED.word
+        named.append(f"quantization: {_STORED.word}")
+    value: dict[str, Any] = {"model": model}
+    paths = [("model", key) for key in model if key != "from"]
+    if after.batch.micro != before.batch.micro:
+        value["batch"] = {"micro": after.batch.micro}
+        named.append(f"micro {after.batch.micro}")
+        paths.append(("batch", "micro"))
+    if after.compute.gradient_checkpointing != before.compute.gradient_checkpointing:
+        value["compute"] = {"gradient_checkpointing": True}
+        named.append("gradient_checkpointing")
+        paths.append(("compute", "gradient_checkpointing"))
+    text = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named) + " (another result)"
+    if len(named) == 1:
+        return _Cure(text, ("model", "lora"), _RANK)
+    return _Cure(text, (), value, tuple(paths))
 
 
 def _fits(facts: Facts, stage: Modelled, room: int, prompt: int) -> bool:

@@ -16,6 +16,8 @@ from .shorten import listed
 
 _TOKENIZER_FILES = frozenset({"tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "vocab.bpe"})
 _NO_HEAD = ("Model", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
+ADAPTER = "adapter_config.json"
+"""What makes a folder that of an adapter."""
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _LARGEST = 1 << 24
 """Bytes of JSON that are read."""
@@ -29,6 +31,8 @@ class Folder:
     files: frozenset[str]
     config: dict[str, Any] | None
     """None: there is none that can be read."""
+    adapter: dict[str, Any] | None
+    """The same of an adapter."""
     checkpoints: tuple[str, ...] = ()
     """Folders inside that hold a step of training each, the newest last."""
 
@@ -53,12 +57,15 @@ def look_into(path: Path) -> Folder | None:
     files = frozenset(item.name for item in path.iterdir())
     steps = sorted(int(found[1]) for name in files if (found := _CHECKPOINT.fullmatch(name)) and (path / name / "config.json").is_file())
     checkpoints = tuple(f"checkpoint-{step}" for step in steps)
-    return Folder(path=path, files=files, config=_json(path / "config.json"), checkpoints=checkpoints)
+    return Folder(path=path, files=files, config=read_map(path / "config.json"), adapter=read_map(path / ADAPTER), checkpoints=checkpoints)
 
 
 def model_problems(folder: Folder, locator: str) -> Iterator[Problem]:
     """What this version could not build or load; paths are those of a model."""
     where = ("from",)
+    if ADAPTER in folder.files:
+        yield _adapter_alone(folder, locator)
+        return
     if folder.config is None and folder.checkpoints and "config.json" not in folder.files:
         newest = f"{locator.rstrip('/')}/{folder.checkpoints[-1]}"
         message = f"{folder.path.name} holds no model, but checkpoints of one: {listed(folder.checkpoints)}"
@@ -84,6 +91,19 @@ def model_problems(folder: Folder, locator: str) -> Iterator[Problem]:
         yield Problem(code="E516", message=message, path=where, label="a ...ForMaskedLM or a ...ForCausalLM is needed")
     if not any(name.endswith((".safetensors", ".bin")) for name in folder.files):
         yield Problem(code="E516", message=f"{folder.path.name} holds no weights", path=where, label="no *.safetensors and no *.bin in it")
+
+
+def _adapter_alone(folder: Folder, locator: str) -> Problem:
+    base = (folder.adapter or {}).get("base_model_name_or_path")
+    found = base if isinstance(base, str) and base else None
+    return Problem(
+        code="E533",
+        message=f"{folder.path.name} holds an adapter, and no model",
+        path=("from",),
+        label="weights are named by `from`, and an adapter over them by `adapter_from`",
+        notes=(f"it says that it was trained over {found}",) if found else ("it does not say which weights it was trained over",),
+        fix=((), {"from": found, "adapter_from": locator}) if found else None,
+    )
 
 
 def _is_headless(architecture: str) -> bool:
@@ -113,7 +133,8 @@ def tokenizer_problems(folder: Folder) -> Iterator[Problem]:
         yield Problem(code="E518", message=f"{folder.path.name} holds no tokenizer", label=label)
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def read_map(path: Path) -> dict[str, Any] | None:
+    """The map in a file of JSON; None where there is none that can be read."""
     try:
         if path.stat().st_size > _LARGEST:
             return None

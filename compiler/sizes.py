@@ -10,6 +10,10 @@ from typing import Any
 
 from dllm_run.specs.geometry import Geometry
 from dllm_run.specs.locator import kind_of, located_files, root_of
+from dllm_run.specs.vocabulary.lora import Lora
+
+from .adapters import adapter_of_folder
+from .folders import ADAPTER, read_map
 
 MOST_BYTES = 1 << 26
 """Larger files are not read: a plan must not take longer for them."""
@@ -37,6 +41,7 @@ class Sizes:
     base: Path
     _rows: dict[tuple[str, tuple[str, ...]], Rows | None] = field(default_factory=dict)
     _geometries: dict[str, Geometry | None] = field(default_factory=dict)
+    _adapters: dict[str, Lora | None] = field(default_factory=dict)
 
     def rows(self, locator: str, columns: tuple[str, ...]) -> Rows | None:
         """Rows of a source, counted as the runtime counts them, and the length of these columns; None where that is not known."""
@@ -50,6 +55,14 @@ class Sizes:
         if locator not in self._geometries:
             self._geometries[locator] = None if kind_of(locator, "model") == "hub" else _geometry(root_of(locator, self.base))
         return self._geometries[locator]
+
+    def adapter(self, locator: str) -> Lora | None:
+        """By the adapter_config.json in the folder of an adapter; None where there is none here that is understood."""
+        if locator not in self._adapters:
+            place = None if kind_of(locator, "model") == "hub" else root_of(locator, self.base)
+            said = None if place is None else read_map(place / ADAPTER)
+            self._adapters[locator] = None if said is None else adapter_of_folder(said)
+        return self._adapters[locator]
 
     def _counted(self, locator: str, columns: tuple[str, ...]) -> Rows | None:
         files = [file.path for file in located_files(locator, self.base)]
@@ -109,10 +122,5 @@ _READERS: dict[str, Callable[[Path], Iterable[_Row | str]]] = {
 
 
 def _geometry(folder: Path | None) -> Geometry | None:
-    if folder is None:
-        return None
-    try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return Geometry.from_config(found) if isinstance(found, dict) else None
+    found = None if folder is None else read_map(folder / "config.json")
+    return None if found is None else Geometry.from_config(found)

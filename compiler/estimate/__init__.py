@@ -22,6 +22,8 @@ class Setting:
     accumulation: int = 1
     gradient_checkpointing: bool = False
     lora_rank: int | None = None
+    saved_tables: int = 0
+    """Matrices over the vocabulary that are trained whole beside an adapter."""
     quantization: Quantization | None = None
     optimizer: Literal["adamw"] = "adamw"
     averaged: bool = False
@@ -48,6 +50,8 @@ class InferenceSetting:
     length: int
     scored: int
     precision: Precision = "bf16"
+    lora_rank: int | None = None
+    """Of an adapter that lies over the weights."""
     quantization: Quantization | None = None
     kv_cache: bool = False
     attention: Attention = "sdpa"

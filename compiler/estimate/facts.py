@@ -27,8 +27,8 @@ class Kept(NamedTuple):
 
     dtype: str
     quantization: Quantization | None
-    rank: int | None
-    """Of the adapter that they carry, where a stage of the spec trained it."""
+    adapter: Lora | None
+    """What they carry; of an adapter from outside whose folder is not here the rank is assumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +65,23 @@ def facts_of(stage: Stage, stage_of: StageOf, at_hand: Sizes | None) -> Facts | 
     geometry, tokenizer = geometry_of(stage.model, stage_of, at_hand), tokenizer_of(stage.model, stage_of)
     if geometry is not None and isinstance(stage, Training) and stage.objective.edit_heads:
         geometry = replace(geometry, edit_heads=True)
-    return Facts(stage, geometry, data, format, tokenizer, at_hand, _kept(stage, stage_of))
+    return Facts(stage, geometry, data, format, tokenizer, at_hand, _kept(stage, stage_of, at_hand))
 
 
-def _kept(stage: Modelled, stage_of: StageOf) -> Kept:
+def _kept(stage: Modelled, stage_of: StageOf, at_hand: Sizes | None) -> Kept:
     found, adapter = quantization_of(stage.model, stage_of), adapter_of(stage.model, stage_of)
-    rank = adapter.r if isinstance(adapter, Lora) else None
-    return Kept(dtype_of(stage.model, stage_of), None if found is None else found.stored, rank)
+    if isinstance(adapter, str):
+        adapter = (at_hand.adapter(adapter) if at_hand is not None else None) or Lora()
+    return Kept(dtype_of(stage.model, stage_of), None if found is None else found.stored, adapter)
 
 
 def deciding(stage: Stage, stage_of: StageOf) -> tuple[object, ...]:
-    """The objects that the facts of a stage follow from: itself, the model that its weights began as, its data."""
+    """The objects that the facts of a stage follow from: itself, the model that its weights began as, what lies over them, its data."""
     if not isinstance(stage, Modelled):
         return (stage,)
     source = _data_field(stage)
-    return stage, origin_of(stage.model, stage_of), None if source is None else data_of(source, stage_of)
+    weights = origin_of(stage.model, stage_of), quantization_of(stage.model, stage_of), adapter_of(stage.model, stage_of)
+    return stage, *weights, None if source is None else data_of(source, stage_of)
 
 
 def _data_field(stage: Modelled) -> Data | Reference | None:

@@ -38,6 +38,7 @@ _STRATEGIES: dict[StrategyName, _Strategy] = {
 }
 
 _LOGITS = 3 * 4  # bytes of a scored position and token: log-softmax, its gradient and theirs together, all fp32 (as measured)
+_CHUNK = 2 * 4  # of a position in a chunk of the loss and a token: logits, which become their gradient in place, and exponentials
 _CONTEXT = {"cuda": 800_000_000, "cpu": 500_000_000}  # CUDA context, cuBLAS workspaces and kernels; Python with torch
 _NCCL = 800_000_000  # communicators and their channels, where there is more than one process
 # What is lost to it, and what at the most. On a GPU of what is allocated and freed in every step; on a CPU, where glibc keeps much of
@@ -75,18 +76,23 @@ def _training(geometry: Geometry, setting: Setting, share: float, fragmentation:
     """The worst moment of a step: the loss, a layer walked back, its end with all gradients, the optimizer."""
     stored, number = _stored(geometry, setting), BYTES[setting.precision]
     divided = setting.world if _STRATEGIES[setting.strategy].gradients else 1
-    trained = geometry.parameters() if setting.lora_rank is None else geometry.lora_parameters(setting.lora_rank)
-    gradients = trained * number.weight // divided
-    head = _table(geometry) * number.weight // divided if setting.lora_rank is None else 0
+    trained, weight = _trained(geometry, setting), _trained_weight(setting)
+    gradients = trained * weight // divided
+    matrix = _heads(geometry) * _table(geometry) if setting.lora_rank is None else 0
+    head = matrix * weight // divided
     kept = gradients if setting.accumulation > 1 else 0  # Trainer drops gradients after a step, so at first there are none
     early = max(kept, head)
     scored = math.ceil(setting.micro * setting.copies * setting.length * share)
     layers, again, layer = _activations(geometry, setting, scored)
+    copies = _copies(geometry, setting)
+    table = _table(geometry) * number.compute if number.compute < number.weight else 0  # cast for the loss alone
+    graph = Memory(moment="", gradients=early, activations=layers, autocast_copies=copies)
     row = geometry.vocabulary * min(scored, rows_of_chunk(geometry.vocabulary))
-    graph = Memory(moment="", gradients=early, activations=layers, autocast_copies=_copies(geometry, setting))
+    # The loss forms gradients with the logits of a chunk, and casts them to the number of the weights as it hands them back.
+    formed, cast = matrix * number.compute // divided, head if number.compute < weight else 0
     moments = [
-        # The loss forms the gradient of the output matrix while the logits of a chunk are there.
-        replace(graph, moment="logits", logits=_LOGITS * row),
+        replace(graph, moment="logits", gradients=kept + formed, logits=_CHUNK * row, autocast_copies=copies + table),
+        replace(graph, moment="head", gradients=kept + formed + cast),
         replace(graph, moment="backward", activations=layers + again),
         # The gradient of a tied matrix comes twice: from the head, and at the end from the embedding.
         Memory(moment="gradients", gradients=gradients + head * geometry.tied, activations=layer),
@@ -105,10 +111,12 @@ def _activations(geometry: Geometry, setting: Setting, scored: int) -> tuple[int
     """Bytes kept of all layers, those that walking back one of them adds, and those left at the last."""
     number, tokens = BYTES[setting.precision], setting.micro * setting.copies * setting.length
     kernel, length = setting.attention, setting.length
-    layer = tokens * layer_bytes(geometry, precision=setting.precision, attention=kernel, length=length, lora_rank=setting.lora_rank)
-    working = tokens * working_bytes(geometry, precision=setting.precision, attention=kernel, length=length)
+    # Quantised layers give results in the number of what they are given, and norms give fp32 under autocast.
+    kept: Precision = "fp32" if setting.precision == "bf16" and setting.quantization is not None else setting.precision
+    layer = tokens * layer_bytes(geometry, precision=kept, attention=kernel, length=length, lora_rank=setting.lora_rank)
+    working = tokens * working_bytes(geometry, precision=kept, attention=kernel, length=length)
     if setting.quantization is not None:
-        working += number.compute * max(inputs * outputs for _, inputs, outputs in geometry.matrices())  # one matrix, dequantised
+        working += _unpacked(geometry, setting.precision)
     stream = number.stream * geometry.width
     ends = 3 * stream * (tokens + scored)  # the last norm; the chosen rows and what the head makes of them
     if setting.gradient_checkpointing:
@@ -118,23 +126,35 @@ def _activations(geometry: Geometry, setting: Setting, scored: int) -> tuple[int
 
 def _stored(geometry: Geometry, setting: Setting) -> Memory:
     """What lives through a step. AdamW has two moments, in fp32 where there is an fp32 weight (arXiv 1711.05101)."""
-    number, strategy = BYTES[setting.precision], _STRATEGIES[setting.strategy]
-    adapters = 0 if setting.lora_rank is None else geometry.lora_parameters(setting.lora_rank)
-    trained = adapters or geometry.parameters()
+    strategy = _STRATEGIES[setting.strategy]
+    trained, weight = _trained(geometry, setting), _trained_weight(setting)
+    adapters = 0 if setting.lora_rank is None else trained
     parts = setting.world if strategy.optimizer else 1
     slices = setting.world if strategy.weights else 1
-    master = setting.master_weights and number.weight < 4
-    moments = 2 * (4 if master else number.weight)
+    master = setting.master_weights and weight < 4
+    moments = 2 * (4 if master else weight)
     return Memory(
         moment="",
         weights=_weights(geometry, setting.precision, setting.quantization) // slices,
         gathered=_gathered(geometry, setting),
-        lora=adapters * number.weight // slices,
-        communication=int(min(trained, strategy.bucket)) * number.weight,
+        lora=adapters * weight // slices,
+        communication=int(min(trained, strategy.bucket)) * weight,
         optimizer=trained * moments // parts + trained * 4 * setting.averaged,
         master_weights=trained * 4 // parts if master else 0,
         context=_CONTEXT[setting.device] + (_NCCL if setting.world > 1 and setting.device == "cuda" else 0),
     )
+
+
+def _trained(geometry: Geometry, setting: Setting) -> int:
+    """Parameters that are trained."""
+    if setting.lora_rank is None:
+        return geometry.parameters()
+    return geometry.lora_parameters(setting.lora_rank) + setting.saved_tables * _table(geometry)
+
+
+def _trained_weight(setting: Setting) -> int:
+    """Bytes of one of them: beside weights in bf16 an adapter is in fp32, unless there are master weights."""
+    return 4 if setting.lora_rank is not None and not setting.master_weights else BYTES[setting.precision].weight
 
 
 def _weights(geometry: Geometry, precision: Precision, quantization: Quantization | None) -> int:
@@ -151,12 +171,25 @@ def _weights(geometry: Geometry, precision: Precision, quantization: Quantizatio
 
 
 def _copies(geometry: Geometry, setting: Setting | InferenceSetting) -> int:
-    """Autocast casts a weight once per forward pass and keeps it for the backward pass: 2 bytes for each fp32 matrix."""
+    """Autocast casts a weight once per forward pass and keeps it for the backward pass: 2 bytes for each fp32 matrix of the body.
+
+    A frozen one lives as long as a backward pass needs it: with checkpointing, or without a backward pass, no longer than its layer.
+    """
     sharded = isinstance(setting, Setting) and _STRATEGIES[setting.strategy].weights  # gathered in bf16 instead
     if setting.precision != "bf16" or sharded:
         return 0
-    linear = 0 if setting.quantization is not None else geometry.linear_parameters()
-    return 2 * (linear + _table(geometry))
+    if setting.quantization is not None:
+        return 0
+    linear = geometry.linear_parameters()
+    brief = setting.lora_rank is not None and (isinstance(setting, InferenceSetting) or setting.gradient_checkpointing)
+    return 2 * (linear // geometry.layers if brief else linear)
+
+
+def _unpacked(geometry: Geometry, precision: Precision) -> int:
+    """The largest matrix out of its few bits: in the number of the weights, and as autocast casts that."""
+    number = BYTES[precision]
+    cast = number.compute if number.compute < number.weight else 0
+    return (number.weight + cast) * max(inputs * outputs for _, inputs, outputs in geometry.matrices())
 
 
 def _gathered(geometry: Geometry, setting: Setting) -> int:
@@ -176,8 +209,13 @@ def _step(geometry: Geometry, setting: Setting, trained: int) -> int:
     if strategy.own_step:
         return own * 4 if number.weight < 4 else 0
     if setting.device == "cuda":
-        return own * number.weight
-    return 2 * number.weight * (_table(geometry) if setting.lora_rank is None else 0)
+        return own * _trained_weight(setting)
+    return 2 * _trained_weight(setting) * (_table(geometry) if setting.lora_rank is None or setting.saved_tables else 0)
+
+
+def _heads(geometry: Geometry) -> int:
+    """Output matrices that a loss goes through."""
+    return 2 if geometry.edit_heads else 1
 
 
 def _table(geometry: Geometry) -> int:
@@ -199,11 +237,14 @@ def _inference(geometry: Geometry, setting: InferenceSetting, fragmentation: flo
     widest = max(2 * geometry.attention_width + 2 * geometry.kv_width, 3 * mlp_width(geometry)) * number.compute
     scores = geometry.heads * setting.length * (4 + number.compute) if setting.attention == "eager" else 0
     token = (number.stream + 2 * 4) * geometry.width + widest + scores
+    copies = _copies(geometry, setting) + (2 * _table(geometry) if setting.precision == "bf16" else 0)
+    unpacked = 0 if setting.quantization is None else _unpacked(geometry, setting.precision)
     found = Memory(
         moment="forward",
         weights=_weights(geometry, setting.precision, setting.quantization),
-        autocast_copies=_copies(geometry, setting),
-        activations=int(tokens * token),
+        lora=0 if setting.lora_rank is None else 4 * geometry.lora_parameters(setting.lora_rank),
+        autocast_copies=copies,
+        activations=int(tokens * token) + unpacked,
         logits=_LOGITS * setting.scored * geometry.vocabulary,  # logits, those without the mask token, their exponentials
         kv_cache=2 * geometry.layers * geometry.kv_width * tokens * number.compute * setting.kv_cache,
         context=_CONTEXT[setting.device],

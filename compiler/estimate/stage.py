@@ -3,9 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from dllm_run.specs.arithmetic import rows_of_chunk
 from dllm_run.specs.devices import DEVICES
 from dllm_run.specs.geometry import Geometry
 from dllm_run.specs.vocabulary.compute import Compute
+from dllm_run.specs.vocabulary.lora import Lora
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.eval import Eval
 from dllm_run.specs.vocabulary.stages.sample import Sample
@@ -20,7 +22,7 @@ from .amounts import Range, prompt_tokens
 from .facts import Facts, facts_of
 from .flops import cpu_seconds, seconds
 from .memory import inference_memory, training_memory
-from .settings import PROMPT, evaluation_setting, sampling_setting, training_setting, world_of
+from .settings import PROMPT, evaluation_setting, sampling_setting, trained_adapter, training_setting, world_of
 from .work import flops_of, training_steps
 
 _SMALL = 1e9
@@ -95,7 +97,7 @@ def memory_of(facts: Facts, prompt: int = PROMPT) -> Memory | None:
         assert given is not None
         return inference_memory(geometry, sampling_setting(stage, given, facts.kept))
     most = min(geometry.positions, facts.longest or geometry.positions)
-    return inference_memory(geometry, evaluation_setting(stage, prompt, most, facts.kept))
+    return inference_memory(geometry, evaluation_setting(stage, prompt, most, facts.kept, rows_of_chunk(geometry.vocabulary)))
 
 
 def time_of(facts: Facts, cores: int | None) -> Range | None:
@@ -132,8 +134,13 @@ def _course(stage: Training, facts: Facts) -> Course:
         accumulation=max(1, stage.batch.global_ // (micro * world_of(stage.compute))),
         checkpoints=None if exact is None else math.ceil(exact / max(1, stage.checkpoint.every.of(exact))),
         kept=stage.checkpoint.keep,
-        checkpoint_bytes=None if facts.geometry is None else _ADAMW * facts.geometry.parameters(),
+        checkpoint_bytes=None if facts.geometry is None else _checkpoint_bytes(facts.geometry, trained_adapter(stage, facts.kept)),
     )
+
+
+def _checkpoint_bytes(geometry: Geometry, adapter: Lora | None) -> int:
+    """Of what is trained: the weights, or the adapter."""
+    return _ADAMW * (geometry.parameters() if adapter is None else geometry.lora_parameters(adapter.r))
 
 
 def _assumptions(facts: Facts, *, timed: bool) -> tuple[str, ...]:

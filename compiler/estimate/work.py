@@ -11,7 +11,7 @@ from dllm_run.specs.word import members
 from .amounts import Range, padded_tokens, prompt_tokens, row_tokens, sequence_tokens, steps_of
 from .facts import Facts
 from .flops import likelihood_flops, sampling_flops, training_flops
-from .settings import PROMPT
+from .settings import PROMPT, trained_adapter
 
 
 def flops_of(facts: Facts) -> Range | None:
@@ -42,7 +42,7 @@ def _training(stage: Training, geometry: Geometry, facts: Facts) -> Range | None
     known = facts.data, facts.size, facts.tokenizer
     (shortest, longest), padded = sequence_tokens(*known), padded_tokens(*known)
 
-    passed = stage.objective.passed()
+    passed, adapter = stage.objective.passed(), trained_adapter(stage, facts.kept)
 
     def flops(tokens: float, length: float) -> float:
         return training_flops(
@@ -51,6 +51,7 @@ def _training(stage: Training, geometry: Geometry, facts: Facts) -> Range | None
             length=length * passed.length,
             scored_share=stage.objective.scored_share() / passed.positions,
             gradient_checkpointing=stage.compute.gradient_checkpointing,
+            lora_rank=None if adapter is None else adapter.r,
         )
 
     if stage.duration.unit == "tokens":

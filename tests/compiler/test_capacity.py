@@ -12,6 +12,7 @@ from dllm_run.compiler.estimate.memory import inference_memory, training_memory
 from dllm_run.compiler.lock import Lock
 from dllm_run.specs.devices import DEVICES
 from dllm_run.specs.errors import Diagnostic
+from dllm_run.specs.vocabulary.training import Training
 
 Diagnose = Callable[..., tuple[Diagnostic, ...]]
 Compile = Callable[..., Compiled]
@@ -55,6 +56,52 @@ def test_a_full_fine_tune_of_eight_billion_parameters_does_not_fit_forty_gigabyt
     refused = [item for item in diagnosing(SPEC) if item.code == "E330"]
     assert [item.path for item in refused] == ["stages.train.compute.gpu"]
     assert all(part in refused[0].notes[1] for part in ("optimizer", "weights", "gradients", "in all", "the limit"))
+
+
+@pytest.mark.parametrize(
+    ("gpu", "cure"),
+    [
+        ("rtx3090-24gb", {"lora": 64, "quantization": "nf4", "gradient_checkpointing": True}),
+        ("a100-40gb", {"lora": 64, "gradient_checkpointing": True}),
+        ("h100-80gb", {"lora": 64}),
+    ],
+)
+@pytest.mark.parametrize("inherited", [True, False])
+def test_where_weights_cannot_be_trained_an_adapter_beside_them_can(
+    gpu: str, cure: dict[str, object], inherited: bool, diagnosing: Diagnose, compiling: Compile
+) -> None:
+    """What is offered fits, and holds what is needed and no more."""
+    model = "model: GSAI-ML/LLaDA-8B-Base\n"
+    text = SPEC if inherited else SPEC.replace(model, "").replace("    kind: pretrain\n", f"    kind: pretrain\n    {model}")
+    text = text[: text.index("  look:")] + text[text.index("compute:") :]
+    (refused,) = (item for item in diagnosing(text, f"compute.gpu={gpu}") if item.code == "E330")
+    assert refused.fix is not None
+    plan = compiling(text, f"compute.gpu={gpu}", refused.fix).plan
+    (body,) = (stage.body for stage in plan.stages.values() if isinstance(stage.body, Training))
+    assert body.model.lora is not None
+    found = {"lora": body.model.lora.r, "quantization": body.model.quantization and body.model.quantization.word}
+    assert {**found, "gradient_checkpointing": body.compute.gradient_checkpointing or None} == {
+        "lora": None, "quantization": None, "gradient_checkpointing": None, **cure
+    }  # fmt: skip
+    assert body.model.from_ == "GSAI-ML/LLaDA-8B-Base" and body.batch.micro == 1
+    assert not {item.code for item in diagnosing(text, f"compute.gpu={gpu}", refused.fix)} & {"E330", "W330"}
+
+
+def test_an_adapter_comes_with_smaller_micro_batches_where_it_must(diagnosing: Diagnose) -> None:
+    flags = ("compute.gpu=rtx3090-24gb", "stages.train.batch={global: 64, micro: 64}")
+    (refused,) = (item for item in diagnosing(SPEC, *flags) if item.code == "E330" and item.path.startswith("stages.train"))
+    assert refused.fix is not None and '"micro"' in refused.fix and '"nf4"' in refused.fix
+    told = diagnosing(SPEC, *flags, refused.fix)
+    assert not [item for item in told if item.code in ("E330", "W330") and item.path.startswith("stages.train")]
+
+
+def test_no_adapter_is_offered_beside_random_weights_or_in_a_mere_warning(diagnosing: Diagnose) -> None:
+    fresh = "model={from: null, scratch: {family: llama, layers: 64, width: 4096}, tokenizer: bytes}"
+    (refused,) = (item for item in diagnosing(SPEC, fresh) if item.code == "E330" and item.path.startswith("stages.train"))
+    assert "lora" not in " ".join(refused.notes)
+    flags = ("model=Qwen/Qwen3-1.7B", "stages.train.batch={global: 32, micro: 32}", "data.docs.max_length=88")
+    warned = [item for item in diagnosing(SPEC, *flags) if item.code == "W330"]
+    assert warned and "gradient_checkpointing" in " ".join(warned[0].notes) and "lora" not in " ".join(warned[0].notes)
 
 
 def test_a_small_model_fits(diagnosing: Diagnose) -> None:

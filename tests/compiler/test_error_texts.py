@@ -403,6 +403,8 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E320-nothing": (edited("    likelihood: {estimator: elbo, samples: 8}\n", ""), ()),
     "E321": (edited("[held_out_text]", "[held_out_text, held_out_text]"), ()),
     "E330": (on_gpu("GSAI-ML/LLaDA-8B-Base", "a100-40gb"), ()),
+    "E330-adapter": (on_gpu("Qwen/Qwen3-4B", "rtx3090-24gb", "micro: 8", "micro: 1"), ()),
+    "E330-quantised": (on_gpu("GSAI-ML/LLaDA-8B-Base", "rtx3090-24gb", "micro: 8", "micro: 1", "max_length: 64", "max_length: 1024"), ()),
     "E330-micro": (on_gpu("Qwen/Qwen3-0.6B", "a100-40gb", "max_length: 64", "max_length: 2048"), ()),
     "E330-micro-and-checkpointing": (on_gpu("Qwen/Qwen3-1.7B", "a100-40gb", "max_length: 64", "max_length: 2048"), ()),
     "E330-batch": (large_batch(), ()),
@@ -463,6 +465,15 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E517": (edited(MODEL, "{from: ./small, tokenizer: bytes}"), ()),
     "E518": (edited(MODEL, "./small"), ()),
     "E520": (edited(MODEL, "{from: ./steps, tokenizer: bytes}"), ()),
+    "E533": (edited(MODEL, "{from: ./adapter, tokenizer: bytes}"), ()),
+    "E533-no-base": (edited(MODEL, "./own-adapter"), ()),
+    "E537": (edited(MODEL, "{from: acme/tiny, adapter_from: ./small, adapter: continue}"), ()),
+    "E537-kind": (edited(MODEL, "{from: acme/tiny, adapter_from: ./prefix, adapter: continue}"), ()),
+    "E537-weights": (edited(MODEL, "{from: acme/tiny, adapter_from: ./emptied, adapter: continue}"), ()),
+    "E537-file": (edited(MODEL, "{from: acme/tiny, adapter_from: ./docs.txt, adapter: continue}"), ()),
+    "E536": (edited(MODEL, "{from: Qwen/Qwen3-0.6B, lora: {r: 8, targets: [self_attn.query_proj, v_proj]}}"), ()),
+    "E536-no-guess": (edited(MODEL, "{from: GSAI-ML/LLaDA-8B-Base, lora: {targets: [attn_out, ff_out]}}"), ()),
+    "W531": (edited(MODEL, "{from: GSAI-ML/LLaDA-8B-Base, quantization: nf4, lora: 8}"), ()),
     "W520": (edited(MODEL, "{from: ./dream, tokenizer: bytes, logit_shift: 0}"), ()),
     "E538": (edited("family: llama", "family: bert", "  bound:", f"{AS_GGUF}  bound:"), ()),
     "E538-published": (edited(MODEL, "google-bert/bert-base-uncased", "  bound:", f"{AS_GGUF}  bound:"), ()),
@@ -503,7 +514,18 @@ FOLDERS: dict[str, dict[str, object]] = {
     "steps/checkpoint-100": LLAMA,
     "sliding": {**LLAMA, "model_type": "mistral", "sliding_window": 32},
 }
+ADAPTER = {"peft_type": "LORA", "r": 8, "base_model_name_or_path": "acme/tiny"}
 FILES = {
+    **{
+        f"{name}/adapter_config.json": json.dumps(said)
+        for name, said in {
+            "adapter": ADAPTER,
+            "emptied": ADAPTER,
+            "own-adapter": {**ADAPTER, "base_model_name_or_path": ""},
+            "prefix": {"peft_type": "PREFIX_TUNING"},
+        }.items()
+    },
+    **{f"{name}/adapter_model.safetensors": "" for name in ("adapter", "own-adapter", "prefix")},
     "docs.txt": "A text.\n",
     "notes.txt": "A text.\n",
     "rows.jsonl": '{"id": 1, "body": "A text."}\n{"id": 2, "body": "Another."}\n',

@@ -18,7 +18,8 @@ pytestmark = [
 ]
 
 # layers, width, heads, mlp, vocabulary, micro batch, length
-MODELS = {"tiny": (4, 128, 4, 352, 258, 64, 256), "110M": (12, 768, 12, 2048, 32000, 4, 128)}
+# `wide` has so many words that all of its logits together would take three times what training takes.
+MODELS = {"tiny": (4, 128, 4, 352, 258, 64, 256), "110M": (12, 768, 12, 2048, 32000, 4, 128), "wide": (2, 256, 4, 704, 64000, 32, 256)}
 
 
 def estimated(name: str) -> Memory:
@@ -39,13 +40,13 @@ def measured(name: str, **environment: str) -> int:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_what_training_adds_to_a_process_is_what_was_estimated(name: str) -> None:
-    """With glibc and torch 2.13 the estimate was 4 % below for the tiny model, and 4 % above and 2 % below for the other."""
+    """With glibc and torch 2.13 the estimate was 7 % below for the tiny model, 2 % above for the next, 10 % below for the wide one."""
     memory = estimated(name)
     assert memory.total - memory.weights - memory.context == pytest.approx(measured(name), rel=0.15)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_what_is_allocated_is_what_was_estimated_without_fragmentation(name: str) -> None:
-    """Where every tensor has pages of its own, freed pages go back at once: 7 % above for the tiny model, 2 % below for the other."""
+    """Where every tensor has pages of its own, freed pages go back at once: 7 % above for the tiny model, 2 and 4 % below."""
     memory = estimated(name)
     assert memory.low - memory.weights - memory.context == pytest.approx(measured(name, MALLOC_MMAP_THRESHOLD_="65536"), rel=0.15)

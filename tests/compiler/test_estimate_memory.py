@@ -17,6 +17,7 @@ from dllm_run.specs.published import PUBLISHED
 
 GB = 1e9
 LLADA = PUBLISHED["GSAI-ML/LLaDA-8B-Instruct"]
+SHALLOW = replace(LLADA, layers=1, width=64, heads=1, kv_heads=1, head_dim=64, mlp=64, vocabulary=100_000, norm_parameters=192)
 
 # --- what autograd keeps of a layer
 
@@ -147,8 +148,13 @@ def test_each_zero_stage_divides_one_part_more() -> None:
     one, two, three = (training_memory(LLADA, replace(setting, strategy=name, world=8)) for name in stages)
     whole = training_memory(LLADA, setting)
     assert whole.optimizer == 8 * one.optimizer == 8 * two.optimizer == 8 * three.optimizer
-    assert one.gradients == whole.gradients == 2 * LLADA.parameters()
-    assert two.gradients == three.gradients == LLADA.parameters() * 2 // 8
+    # Where the loss is the worst moment, that of the output matrix is there once more.
+    formed = {"logits": 2 * 126_464 * 4096}
+    left = {
+        memory: memory.gradients - formed.get(memory.moment, 0) // parts for memory, parts in ((whole, 1), (one, 1), (two, 8), (three, 8))
+    }
+    assert left[one] == left[whole] == 2 * LLADA.parameters()
+    assert left[two] == left[three] == LLADA.parameters() * 2 // 8
     assert one.weights == two.weights == whole.weights == 8 * three.weights
     assert three.gathered and not two.gathered
 
@@ -171,8 +177,39 @@ def test_the_loss_holds_the_logits_of_a_chunk_alone() -> None:
     small = replace(LLADA, width=64, heads=1, kv_heads=1, head_dim=64, layers=1, mlp=64, vocabulary=1 << 20)
     setting = Setting(micro=64, length=64, lora_rank=1)
     found = training_memory(small, setting)
-    # 2^23 logits at once, but 32 rows at the least: with 12 bytes each.
-    assert found.moment == "logits" and found.logits == 12 * (1 << 20) * 32
+    # 2^23 logits at once, but 32 rows at the least: with 8 bytes each, and no gradient of a frozen matrix.
+    assert found.moment == "logits" and found.logits == 8 * (1 << 20) * 32 and not found.gradients
+    full = training_memory(small, replace(setting, lora_rank=None, precision="fp32"))
+    assert full.moment == "head" or full.gradients >= 4 * (1 << 20) * 64
+
+
+def test_no_more_positions_than_are_scored_have_logits() -> None:
+    few = training_memory(SHALLOW, Setting(micro=1, length=64, precision="fp32", lora_rank=8, gradient_checkpointing=True))
+    assert few.moment == "logits" and few.logits == 2 * 4 * 100_000 * 64 // 2
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_modules_that_are_trained_whole_beside_an_adapter_count_as_weights_do(precision: Precision) -> None:
+    """Each is there once more, in fp32, with its gradient and two moments."""
+    setting = Setting(micro=1, length=64, precision=precision, lora_rank=8, gradient_checkpointing=True)
+    none, two = (training_memory(LLADA, replace(setting, saved_tables=tables)) for tables in (0, 2))
+    table = 126_464 * 4096
+    assert two.lora - none.lora == 2 * table * 4
+    assert two.optimizer - none.optimizer == 2 * table * 8
+    assert none.lora == 4 * LLADA.lora_parameters(8), "an adapter is in fp32 beside weights of any number"
+
+
+def test_frozen_weights_are_cast_for_as_long_as_a_layer_needs_them() -> None:
+    setting = Setting(micro=1, length=64, lora_rank=8)
+    kept, brief = (training_memory(LLADA, replace(setting, gradient_checkpointing=on)) for on in (False, True))
+    linear, table = 2 * LLADA.linear_parameters(), 2 * 126_464 * 4096
+    assert kept.autocast_copies == linear + table * (kept.moment == "logits")
+    assert brief.autocast_copies == linear // 32 + table * (brief.moment == "logits")
+
+
+def test_an_adapter_over_weights_takes_its_room_in_sampling_too() -> None:
+    setting = InferenceSetting(rows=1, length=64, scored=32, precision="fp32")
+    assert inference_memory(LLADA, replace(setting, lora_rank=64)).lora == 4 * LLADA.lora_parameters(64)
 
 
 def test_strata_in_order_leave_the_most_masked_rows_to_the_last_micro_batch() -> None:
@@ -184,9 +221,11 @@ def test_strata_in_order_leave_the_most_masked_rows_to_the_last_micro_batch() ->
 
 
 def test_autocast_keeps_cast_weights_beside_those_in_fp32() -> None:
-    memory = training_memory(PUBLISHED["Qwen/Qwen3-0.6B"], Setting(micro=4, length=512))
     geometry = PUBLISHED["Qwen/Qwen3-0.6B"]
-    assert memory.autocast_copies == 2 * (geometry.parameters() - geometry.norm_parameters)
+    memory = training_memory(geometry, Setting(micro=4, length=512))
+    # The output matrix is cast for the loss alone, and its gradient is there in both numbers as it is handed back.
+    assert memory.moment == "head" and memory.gradients == (2 + 4) * 151_936 * 1024
+    assert memory.autocast_copies == 2 * geometry.linear_parameters()
     assert memory.weights == 4 * geometry.parameters() and memory.optimizer == 8 * geometry.parameters()
 
 

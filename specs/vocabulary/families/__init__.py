@@ -36,6 +36,10 @@ class Family(Word):
     """Jinja template of a chat; None: the tokenizer's own."""
     unread_norm: ClassVar[str] = ""
     """The norm at the end of its body, where published heads for edits read what comes before it; empty: they read the body's result."""
+    linear_layers: ClassVar[tuple[str, ...]] = ()
+    """How the names of its linear layers end; empty: not known."""
+    tables: ClassVar[tuple[str, ...]] = ()
+    """How the names of its input embedding and its output matrix end."""
     padding_side: ClassVar[str] = "right"
     """The side that its published code pads on; here positions count what is no padding, and either side gives the same."""
     mlp_share: ClassVar[tuple[int, int]] = (8, 3)
@@ -81,6 +85,9 @@ class Family(Word):
 class Rotary(Family):
     """Base of the families of Llama's kind: RMSNorm, rotary positions, a gated feed-forward layer."""
 
+    linear_layers: ClassVar[tuple[str, ...]] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    tables: ClassVar[tuple[str, ...]] = ("embed_tokens", "lm_head")
+
     kv_heads: int | None = leaf("Heads of keys and values; null: as many as of queries.", default=None, minimum=1)
     rope_theta: float = leaf("Base of the rotary frequencies.", default=10000.0, above=0)
     norm_epsilon: float = leaf("Added to the mean square before its root is taken.", default=1e-6, above=0)
@@ -119,6 +126,8 @@ class Encoder(Family):
     """Base of the families of BERT's kind. A chat is plain text between tags, since their vocabularies have no tokens for it."""
 
     masked: ClassVar[bool] = True
+    linear_layers: ClassVar[tuple[str, ...]] = ("query", "key", "value", "dense")
+    tables: ClassVar[tuple[str, ...]] = ("word_embeddings", "decoder")
     mlp_share: ClassVar[tuple[int, int]] = (4, 1)
     end_of_turn: ClassVar[str | None] = "[/Answer]"
     chat_template: ClassVar[str | None] = (

@@ -14,6 +14,8 @@ class Gpt2(Family):
 
     word: ClassVar[str] = "gpt2"
     model_types: ClassVar[tuple[str, ...]] = ("gpt2",)
+    linear_layers: ClassVar[tuple[str, ...]] = ("c_attn", "c_proj", "c_fc")
+    tables: ClassVar[tuple[str, ...]] = ("wte", "lm_head")
     mlp_share: ClassVar[tuple[int, int]] = (4, 1)
 
     positions: int = leaf("Longest sequence that the model is built for.", unit="tokens", default=1024, minimum=1)

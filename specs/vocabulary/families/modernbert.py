@@ -14,6 +14,8 @@ class ModernBert(Encoder):
 
     word: ClassVar[str] = "modernbert"
     model_types: ClassVar[tuple[str, ...]] = ("modernbert",)
+    linear_layers: ClassVar[tuple[str, ...]] = ("Wqkv", "Wo", "Wi", "dense")
+    tables: ClassVar[tuple[str, ...]] = ("tok_embeddings", "decoder")
     unread_norm: ClassVar[str] = "final_norm"
     mlp_share: ClassVar[tuple[int, int]] = (3, 2)
 
