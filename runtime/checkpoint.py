@@ -134,11 +134,10 @@ def restore(network: Any, folder: Path) -> None:
         adapter.restore(folder)
         return
     form = published_format(network)
-    renames = {} if form is None else form.to_stock()
     state: dict[str, Tensor] = {}
     for file in sorted(folder.glob("model*.safetensors")):
         for name, value in load_file(str(file)).items():
-            state[_renamed(name, renames)] = value
+            state[name if form is None else form.stock_name(name)] = value
     missing, unexpected = network.load_state_dict(state, strict=False)
     missing = set(missing) - set(network.all_tied_weights_keys or ())
     if unexpected or missing:
@@ -156,14 +155,6 @@ def shift_of(network: Any) -> int:
     published = vars(network.config).get("published") or {}
     family = family_for(published.get("model_type", network.config.model_type))
     return 0 if family is None else family.logit_shift
-
-
-def _renamed(name: str, renames: Mapping[str, str]) -> str:
-    for expression, replacement in renames.items():
-        renamed, times = re.subn(expression, replacement, name)
-        if times:
-            return renamed
-    return name
 
 
 @contextmanager

@@ -32,6 +32,8 @@ class Denoiser(nn.Module):
         self.head_rows = 0
         self._head = Head(network)
         self._first_position = _first_position(network)
+        self._masked = is_masked_lm(network)
+        self._windows = "sliding_attention" in (vars(network.config).get("layer_types") or ())
 
     def forward(self, function: Callable[Concatenate["Denoiser", P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`function(denoiser, …)`, within whatever wraps this module: all work of a training step belongs inside one call."""
@@ -84,31 +86,30 @@ class Denoiser(nn.Module):
         return projected(self._head.features(hidden_RD), projection, target_R, weight_R, self.mask_token)
 
     def _scored(self, hidden_RD: Tensor) -> Tensor:
-        logits_RV = self._head.logits(hidden_RD)
-        logits_RV = logits_RV if logits_RV.dtype == torch.float64 else logits_RV.float()
-        never = torch.tensor([self.mask_token], device=logits_RV.device)
-        return logits_RV.index_fill(-1, never, float("-inf"))
+        return self.without_mask(self._head.logits(hidden_RD))
+
+    def without_mask(self, logits_RV: Tensor) -> Tensor:
+        """Logits in float32 at least, that of the mask token minus infinity."""
+        wide_RV = logits_RV if logits_RV.dtype == torch.float64 else logits_RV.float()
+        return wide_RV.index_fill(-1, torch.tensor([self.mask_token], device=wide_RV.device), float("-inf"))
 
     def _attention(self, tokens_BL: Tensor, seen: Seen) -> dict[str, Any]:
         """The arguments by which this architecture is told who sees whom."""
-        config = self.network.config
         # A causal architecture is read bidirectionally; a masked one knows neither of these two.
-        options: dict[str, Any] = {} if is_masked_lm(self.network) else {"use_cache": False, "is_causal": False}
-        position_BL = seen.position_BL
+        options: dict[str, Any] = {} if self._masked else {"use_cache": False, "is_causal": False}
+        position_BL, mask_BLL = seen.position_BL, seen.mask_BLL
         if self._first_position and position_BL is None:
             position_BL = torch.arange(tokens_BL.shape[1], device=tokens_BL.device)[None].expand_as(tokens_BL)
         options["position_ids"] = None if position_BL is None else position_BL + self._first_position
-        windows = "sliding_attention" in set(config.layer_types or ()) if hasattr(config, "layer_types") else False
-        mask = seen.mask_BLL
-        if mask is None and bool(seen.valid_BL.all()) and (is_masked_lm(self.network) or not windows):
+        # Causal architectures would put windows on what is left to them: they are told whom a token sees, layer kind by layer kind.
+        if mask_BLL is None and (self._masked or not self._windows) and bool(seen.valid_BL.all()):
             return {**options, "attention_mask": None}
-        if mask is None and not windows:
-            return {**options, "attention_mask": seen.valid_BL}
-        mask = seen.valid_BL[:, None, :].expand(-1, tokens_BL.shape[1], -1) if mask is None else mask
-        if not windows:
-            return {**options, "attention_mask": self._form(mask)}
-        near = self._near(mask, seen) if is_masked_lm(self.network) else mask
-        return {**options, "attention_mask": {"full_attention": self._form(mask), "sliding_attention": self._form(near)}}
+        if not self._windows:
+            return {**options, "attention_mask": seen.valid_BL if mask_BLL is None else self._form(mask_BLL)}
+        if mask_BLL is None:
+            mask_BLL = seen.valid_BL[:, None, :].expand(-1, tokens_BL.shape[1], -1)
+        near_BLL = self._near(mask_BLL, seen) if self._masked else mask_BLL
+        return {**options, "attention_mask": {"full_attention": self._form(mask_BLL), "sliding_attention": self._form(near_BLL)}}
 
     def _near(self, mask_BLL: Tensor, seen: Seen) -> Tensor:
         """Encoders were trained with their windows: a token sees half of one on each side."""

@@ -13,13 +13,13 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from dllm_run.specs.arithmetic import rows_of_chunk
-from dllm_run.specs.vocabulary.families import Family
-from dllm_run.specs.word import members
+from dllm_run.specs.geometry import bare_type
+from dllm_run.specs.vocabulary.families import family_for
 
 from .cross_entropy import CrossEntropy, projected, through
 from .denoiser import Denoiser
 from .failure import Failure
-from .head import Projection
+from .head import projection_of
 from .noise import Stream
 from .seen import Seen
 
@@ -75,9 +75,9 @@ def token_entropy(denoiser: Denoiser, edit: int, features_RD: Tensor, target_R: 
     """Weighted sum of -log p of the tokens that are substituted, or inserted, at R positions; no logits but theirs exist."""
     head = denoiser.network.get_submodule(_TOKENS[edit])
     denoiser.head_rows += len(features_RD)
-    # As in a head of the language model: weights that live in pieces, or in adapters, are multiplied by their own module alone.
-    if type(head) is nn.Linear and type(head.weight) is nn.Parameter and head.weight.numel():
-        return projected(features_RD, Projection(head.weight, head.bias), target_R, weight_R, denoiser.mask_token)
+    projection = projection_of(head)
+    if projection is not None:
+        return projected(features_RD, projection, target_R, weight_R, denoiser.mask_token)
     if not len(features_RD):
         # Zero, and yet a part of the graph: where processes wait for each other's gradients none may be left out.
         return CrossEntropy(head(features_RD).sum(), weight_R.new_zeros(0))
@@ -87,9 +87,7 @@ def token_entropy(denoiser: Denoiser, edit: int, features_RD: Tensor, target_R: 
 
 def token_logits(denoiser: Denoiser, edit: int, features_RD: Tensor) -> Tensor:
     """Logits [R, V] of the tokens that are substituted, or inserted; float32 at least, the mask itself never."""
-    logits_RV: Tensor = denoiser.network.get_submodule(_TOKENS[edit])(features_RD)
-    logits_RV = logits_RV if logits_RV.dtype == torch.float64 else logits_RV.float()
-    return logits_RV.index_fill(-1, torch.tensor([denoiser.mask_token], device=logits_RV.device), float("-inf"))
+    return denoiser.without_mask(denoiser.network.get_submodule(_TOKENS[edit])(features_RD))
 
 
 # --- giving them to a network
@@ -141,8 +139,8 @@ def mark(network: Any, folder: Path) -> None:
         return
     path = folder / "config.json"
     said = json.loads(path.read_text(encoding="utf-8"))
-    bare = said["model_type"].lower().removeprefix(_PREFIX).removeprefix("a2d-")
-    path.write_text(json.dumps({**said, "model_type": _PREFIX + bare}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    kind = _PREFIX + bare_type(said["model_type"]).lower()
+    path.write_text(json.dumps({**said, "model_type": kind}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def leave_unread(network: Any) -> None:
@@ -191,9 +189,8 @@ def _hidden(denoiser: Denoiser, tokens_BL: Tensor, seen: Seen) -> Tensor:
 
 
 def _unread_norm(network: Any) -> str:
-    kind = network.config.model_type
-    found = (family for family in members(Family).values() if issubclass(family, Family) and kind in family.model_types)
-    return next((family.unread_norm for family in found), "")
+    family = family_for(network.config.model_type)
+    return "" if family is None else family.unread_norm
 
 
 def _rates(linear: nn.Module, features_BLD: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ class Head:
     def __init__(self, network: Any) -> None:
         self.network = network
         self._ends_plainly: bool | None = None
+        self._output: str | None = None
 
     def logits(self, hidden_RD: Tensor) -> Tensor:
         """Logits [R, V] exactly as the network's own forward pass computes them."""
@@ -37,12 +38,10 @@ class Head:
     def projection(self) -> Projection | None:
         """The last linear layer, where logits are just that of `features`; None where something follows it, or it is no plain one."""
         output = self.network.get_output_embeddings()
-        # Subclasses (quantised, with adapters) and weights that live in pieces are multiplied by their own module alone.
-        if type(output) is not nn.Linear or type(output.weight) is not nn.Parameter or not output.weight.numel():
-            return None
-        if self._ends_plainly is None:
+        found = projection_of(output)
+        if found is not None and self._ends_plainly is None:
             self._ends_plainly = self._check(output)
-        return Projection(output.weight, output.bias) if self._ends_plainly else None
+        return found if self._ends_plainly else None
 
     @torch.no_grad()
     def _check(self, output: nn.Linear) -> bool:
@@ -58,9 +57,18 @@ class Head:
         return int(self.network.config.hidden_size)
 
     def _output_name(self) -> str:
-        output = self.network.get_output_embeddings()
-        names: list[str] = [name for name, module in self.network.named_modules() if module is output]
-        return names[0]
+        """Looked for once: a walk over all modules takes as long as a small model's head."""
+        if self._output is None or self.network.get_submodule(self._output) is not self.network.get_output_embeddings():
+            output = self.network.get_output_embeddings()
+            self._output = next(name for name, module in self.network.named_modules() if module is output)
+        return self._output
+
+
+def projection_of(module: nn.Module) -> Projection | None:
+    """A plain linear layer by its weights; None of one that is quantised, has an adapter or lies in pieces: its module alone multiplies."""
+    if type(module) is not nn.Linear or type(module.weight) is not nn.Parameter or not module.weight.numel():
+        return None
+    return Projection(module.weight, module.bias)
 
 
 _NOTHING = torch.zeros(1, 1, dtype=torch.int64)
