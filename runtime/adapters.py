@@ -47,7 +47,8 @@ class Adapter:
         """Write the adapter alone, as PEFT would."""
         folder.mkdir(parents=True, exist_ok=True)
         state = get_peft_model_state_dict(self.tuner, adapter_name="default", save_embedding_layers=False)
-        tensors = {_named(_PREFIX + name, self.format, back=False): value.contiguous() for name, value in state.items()}
+        # Copies: a bias that two layers share is one tensor twice, which the format does not hold.
+        tensors = {_named(_PREFIX + name, self.format, back=False): value.detach().clone() for name, value in state.items()}
         save_file(tensors, str(folder / WEIGHTS), metadata={"format": "pt"})
         said = {**self.config.to_dict(), "inference_mode": True, "target_modules": self._targets()}
         text = json.dumps({key: _plain(value) for key, value in said.items()}, indent=2, sort_keys=True)
@@ -79,8 +80,13 @@ class Adapter:
         return sorted(ends)
 
 
-def fresh_adapter(network: Any, lora: Lora, stream: Stream, format: Format | None, *, rows: tuple[int, ...] = ()) -> Adapter:
-    """A new adapter, its first factors drawn from the stream; nothing else of the network is trained but the embeddings of `rows`."""
+def fresh_adapter(
+    network: Any, lora: Lora, stream: Stream, format: Format | None, *, rows: tuple[int, ...] = (), base: str = ""
+) -> Adapter:
+    """A new adapter, its first factors drawn from the stream; nothing else of the network is trained but the embeddings of `rows`.
+
+    `base` names the weights for those who read the adapter without a plan.
+    """
     _refuse_shared(network, lora)
     # Heads for edits are new: they are trained whole.
     heads = [EDIT_RATES if name == EDIT_RATES.partition(".")[0] else name for name in EDIT_MODULES if name in network._modules]
@@ -98,7 +104,7 @@ def fresh_adapter(network: Any, lora: Lora, stream: Stream, format: Format | Non
         trainable_token_indices=list(rows) or None,
         # PEFT wraps a causal model in a class of its own, which asks for what a masked one does not have.
         task_type=None if is_masked_lm(network) else "CAUSAL_LM",
-        base_model_name_or_path="",
+        base_model_name_or_path=base,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream.integer())

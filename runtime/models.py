@@ -14,7 +14,7 @@ from dllm_run.specs.vocabulary.special_tokens import SpecialTokens
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 
 from .adapters import CONFIG, adapter_in, freeze, fresh_adapter, is_adapter
-from .checkpoint import fresh, from_folder, published_format, shift_of
+from .checkpoint import DTYPES, fresh, from_folder, published_format, shift_of
 from .context import Context
 from .denoiser import Denoiser
 from .edit_heads import load_heads
@@ -67,14 +67,16 @@ def _assembled(context: Context, pieces: "Pieces", facts: Model, named: Tokens |
     # The folder of an adapter has the tokenizer with the mask that was added when it was made: the base lacks its row all the same.
     bare = tokens if named is not None or pieces.tokenizer == pieces.base else tokens_of(pieces.base, facts.special_tokens)
     quantization = None if whole else facts.quantization
-    # An adapter is smaller than what bf16 keeps of the weights that it is added to.
-    dtype = "float32" if whole else facts.dtype
+    # What an adapter adds is smaller than what bf16 keeps of the weights that it is folded into.
+    dtype = "float32" if whole or pieces.folded else facts.dtype
     network = from_folder(pieces.base, context.compute, facts.dropout, dtype, quantization)
     load_heads(network, pieces.base)
     fill_row_of_mask(network, bare)
     format = published_format(network)
     for folder in pieces.folded:
         adapter_in(network, folder, format).fold()
+    if dtype != facts.dtype and not whole:
+        network.to(DTYPES[facts.dtype])
     if pieces.adapter is not None:
         adapter = adapter_in(network, pieces.adapter, format, dropout=facts.dropout)
         if whole:
@@ -88,7 +90,8 @@ def adapt(loaded: Loaded, model: Model, stream: Stream) -> None:
     if model.lora is not None:
         freeze(network)
         rows = (loaded.tokens.mask,) if loaded.added_mask else ()
-        fresh_adapter(network, model.lora, stream, published_format(network), rows=rows)
+        base = model.from_ if isinstance(model.from_, str) else ""
+        fresh_adapter(network, model.lora, stream, published_format(network), rows=rows, base=base)
 
 
 @dataclass(frozen=True, slots=True)

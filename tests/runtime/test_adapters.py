@@ -187,6 +187,47 @@ def test_targets_that_are_nowhere_are_a_failure_that_names_them() -> None:
         fresh_adapter(network, Lora(targets=("nosuch",), alpha=1), Stream(0, "adapter"), None)
 
 
+def test_biases_that_two_layers_share_are_saved(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertForMaskedLM
+
+    def network() -> Any:
+        config = BertConfig(vocab_size=V, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return BertForMaskedLM(config)
+
+    one = network()
+    freeze(one)
+    fresh_adapter(one, Lora(r=2, bias="all").completed(), Stream(0, "adapter"), None)
+    stirred(one)
+    save(one, tmp_path)
+    other = network()
+    adapter_in(other, tmp_path, None)
+    torch.testing.assert_close(logits_of(other), logits_of(one), rtol=0, atol=0)
+
+
+def test_it_names_the_weights_below_it(tmp_path: Path) -> None:
+    network = tiny_llama(vocabulary=V).network
+    freeze(network)
+    fresh_adapter(network, Lora(r=2).completed(), Stream(0, "adapter"), None, base="org/weights")
+    save(network, tmp_path)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == "org/weights"
+
+
+def test_weights_in_bf16_take_what_is_folded_into_them_in_float32(tmp_path: Path) -> None:
+    """Rounded once, not once more before the sum: half a unit of the last of 8 bits of the sum is the most that may be lost."""
+    text = SPEC.format(family="llama", model="lora: {r: 4}") + THIRD.format(model="adapter: merge, dtype: bfloat16")
+    plan = compiled(tmp_path, text)
+    for name in ("first.data", "first", "second"):
+        run_stage(plan, name, tmp_path)
+    context = context_of(plan, "third", tmp_path)
+    body: Any = context.stage.body
+    folded = load(context, body.model).denoiser.network
+    exact = load(context, Reference(stage_id(plan, "second"), "model"), whole=True).denoiser.network.state_dict()
+    for name, value in folded.state_dict().items():
+        assert value.dtype == torch.bfloat16 and torch.equal(value, exact[name].bfloat16()), name
+
+
 @pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
 def test_a_matrix_that_both_ends_share_gets_no_adapter_at_one_of_them(target: str) -> None:
     network = tiny_llama(vocabulary=V).network

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from dllm_run.specs.hub import hub_id
 from dllm_run.specs.plan import InputRecord
 from dllm_run.specs.published import published_type
 from dllm_run.specs.vocabulary.families import family_for
@@ -16,9 +17,10 @@ def of_family(model: Model, inputs: Mapping[str, InputRecord]) -> Iterator[tuple
     if model.scratch is not None:
         kind, place = type(model.scratch).model_types[0], "scratch"
     elif isinstance(model.from_, str):
-        record = inputs.get(model.from_)
+        locator = str(model.locator())
+        record = inputs.get(locator)
         here = None if record is None else record.model_type
-        kind, place = here or published_type(model.from_), "config.json" if here else "published"
+        kind, place = here or published_type(hub_id(locator).name), "config.json" if here else "published"
     else:
         return
     if kind is None:

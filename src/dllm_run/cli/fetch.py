@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from dllm_run.compiler.lock import lock_text
@@ -12,7 +13,6 @@ from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.plan import InputRecord, Plan
 from dllm_run.specs.store import Runs, write_atomic
 
-from .amount import amount
 from .diagnostics import show
 from .fetching import Fetched, fetched, needs_of
 from .specs import Named, find
@@ -85,8 +85,8 @@ def _print(console: Console, plan: Plan, found: list[Fetched]) -> None:
     for column in ("INPUT", "REVISION", "SIZE", "DOWNLOADED", "WHERE"):
         table.add_column(column, overflow="fold", no_wrap=column in ("SIZE", "DOWNLOADED"))
     for item in found:
-        loaded = amount(item.downloaded) if item.downloaded else "-"
-        table.add_row(item.need.locator, str(item.record.revision)[:12], amount(item.size), loaded, str(item.folder))
+        loaded = decimal(item.downloaded) if item.downloaded else "-"
+        table.add_row(item.need.locator, str(item.record.revision)[:12], decimal(item.size), loaded, str(item.folder))
     if found:
         console.print(table)
         if not any(item.downloaded for item in found):

@@ -13,6 +13,7 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from huggingface_hub.utils import disable_progress_bars
 from huggingface_hub.utils import logging as hub_logging
+from rich.filesize import decimal
 
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.hub import cache_folder, hub_id, snapshot
@@ -20,7 +21,6 @@ from dllm_run.specs.inputs import model_type_in
 from dllm_run.specs.locator import sha256_of
 from dllm_run.specs.plan import InputRecord
 
-from .amount import amount
 from .hub_problems import CLIENT_ERRORS, TYPES, problem_text
 
 # The client talks in bars, log lines and warnings of its own; ours say the same once.
@@ -105,7 +105,9 @@ def check_space(found: Sequence[Found]) -> None:
     free = shutil.disk_usage(place).free
     if size > free:
         cure = "make room, or set HF_HOME to a folder on another disk"
-        raise EnvironmentProblem(f"the disk is too small: {amount(size)} are to be downloaded to {folder}, {amount(free)} are free: {cure}")
+        raise EnvironmentProblem(
+            f"the disk is too small: {decimal(size)} are to be downloaded to {folder}, {decimal(free)} are free: {cure}"
+        )
 
 
 def download(found: Found, locked: InputRecord, told: Callable[[int], None]) -> InputRecord:
