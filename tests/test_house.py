@@ -172,6 +172,12 @@ def test_every_module_and_every_public_name_has_a_docstring() -> None:
     assert bare == []
 
 
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest imports them by their name alone: two of one name stop the whole run, and each folder by itself does not show it."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_no_file_knows_where_it_was_written() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=False
