@@ -31,7 +31,8 @@ from .node import Node
 from .suggest import nearest
 from .tables import READABLE, Look, columns_of, look_at
 from .templates import names_in
-from .traits import Traits, stage_of
+from .trait import stage_of
+from .traits import Traits
 
 _FILES = 16
 """Files of a source that are looked into."""

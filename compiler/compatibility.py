@@ -17,7 +17,8 @@ from dllm_run.specs.word import Word, members
 from .check import diagnostic, mark_of
 from .node import Node
 from .suggest import nearest
-from .traits import Trait, Traits, stage_of
+from .trait import Trait, stage_of
+from .traits import Traits
 
 Written = Callable[[Path], Path]
 

@@ -2,11 +2,10 @@
 
 import functools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-from dllm_run.specs.field import fields_of
 from dllm_run.specs.inventory import Inventories
-from dllm_run.specs.parts import Part, Path, is_vocabulary, parts
+from dllm_run.specs.parts import Part, Path, parts
 from dllm_run.specs.published import published_type
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.data import Data
@@ -16,22 +15,10 @@ from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
-from dllm_run.specs.word import Word
 
 from .follow import adapter_of, shift_of_type
 from .lower import format_of
-
-
-class Trait(NamedTuple):
-    """A value and the place in the spec that it follows from."""
-
-    value: Any
-    path: Path
-
-    @property
-    def plain(self) -> Any:
-        """The value as rows name it: a word by its name."""
-        return self.value.word if isinstance(self.value, Word) else self.value
+from .trait import Trait, below
 
 
 def traits_of(spec: Spec, inventories: Inventories, consulted: set[Path], *, swept: bool) -> list["Traits"]:
@@ -67,9 +54,9 @@ class Traits:
         root, _, rest = trait.partition(".")
         if root == "own":
             assert own is not None, "a row stands on an object"
-            return self._told(_below(own, rest))
+            return self._told(below(own, rest))
         if trait not in self._found:
-            found = _below(self._root(root), rest) if root in _ROOTS else _below(Trait(self.stage, self.path), trait)
+            found = below(self._root(root), rest) if root in _ROOTS else below(Trait(self.stage, self.path), trait)
             self._found[trait] = self._told(found)
         return self._found[trait]
 
@@ -95,7 +82,7 @@ class Traits:
         stage, path = self.spec.stages[reader], ("stages", reader)
         if isinstance(stage, DataStage):
             return Trait(stage.format, (*path, "format"))
-        model = _below(Trait(stage, path), "model").value
+        model = below(Trait(stage, path), "model").value
         if data.value is None or (model is None and stage.data_format is None):
             return Trait(None if data.value is None else "text", (*path, "kind"))
         return Trait(stage.data_format or format_of(self.spec, model, data.value), (*path, "kind"))
@@ -113,7 +100,7 @@ class Traits:
         added = next((name for name in upstream if self.spec.stages[name].adds_edit_heads()), None)
         if added is not None:
             return Trait(True, ("stages", added))
-        fresh = _below(self.weights(), "scratch").value is not None
+        fresh = below(self.weights(), "scratch").value is not None
         return Trait(False, ("stages", upstream[0])) if fresh and upstream else Trait(None, self.path)
 
     def tokenizer(self) -> Trait:
@@ -140,7 +127,7 @@ class Traits:
 
     def trained(self) -> Trait:
         """The stage that trained the weights which this stage starts from."""
-        upstream = (name for name in self._upstream(self.name) if _below(Trait(self.spec.stages[name], ()), "objective").value is not None)
+        upstream = (name for name in self._upstream(self.name) if below(Trait(self.spec.stages[name], ()), "objective").value is not None)
         name = next(upstream, None)
         return Trait(None, self.path) if name is None else Trait(self.spec.stages[name], ("stages", name))
 
@@ -176,14 +163,14 @@ class Traits:
 
     def carried(self) -> Trait:
         """True where an adapter lies over the weights that the stage starts from."""
-        model = _below(Trait(self.stage, self.path), "model")
+        model = below(Trait(self.stage, self.path), "model")
         if model.value is None or self._leads_nowhere():
             return Trait(None, model.path)
         return Trait(True if self._adapter(model.value) is not None else None, model.path)
 
     def trained_adapter(self) -> Trait:
         """The adapter that the stage has left which the model comes from: its rank, or where it lies."""
-        source = _below(Trait(self.stage, self.path), "model.from")
+        source = below(Trait(self.stage, self.path), "model.from")
         if not isinstance(source.value, Reference) or self._leads_nowhere():
             return Trait(None, source.path)
         adapter = self._adapter(source.value)
@@ -201,7 +188,7 @@ class Traits:
     def _leads_nowhere(self) -> bool:
         """Whether the chain of models leads back, or to a stage that is not there."""
         last = [self.name, *self._upstream(self.name)][-1]
-        model = _below(Trait(self.spec.stages[last], ()), "model").value
+        model = below(Trait(self.spec.stages[last], ()), "model").value
         return isinstance(model.from_ if isinstance(model, Model) else model, Reference)
 
     def sweep(self) -> Trait:
@@ -229,7 +216,7 @@ class Traits:
         """The stages whose output the model of a stage is, the nearest first."""
         seen = {name}
         while True:
-            model = _below(Trait(self.spec.stages[name], ()), "model").value
+            model = below(Trait(self.spec.stages[name], ()), "model").value
             source = model.from_ if isinstance(model, Model) else model
             if not isinstance(source, Reference) or source.stage in seen or source.stage not in self.spec.stages:
                 return
@@ -240,12 +227,12 @@ class Traits:
     def _models(self, name: str) -> Iterator[Trait]:
         """The models that are named on the way to where the weights of a stage began, its own first."""
         for stage in (name, *self._upstream(name)):
-            found = _below(Trait(self.spec.stages[stage], ("stages", stage)), "model")
+            found = below(Trait(self.spec.stages[stage], ("stages", stage)), "model")
             if isinstance(found.value, Model):
                 yield found
 
     def _first_tokenizer(self, models: Iterator[Trait]) -> Trait:
-        named = (_below(model, "tokenizer") for model in models)
+        named = (below(model, "tokenizer") for model in models)
         return next((trait for trait in named if trait.value is not None), Trait(None, self.path))
 
     def _known(self, tokenizer: Trait) -> Trait:
@@ -274,35 +261,3 @@ _ROOTS = {
     "trained_adapter": Traits.trained_adapter,
     "sweep": Traits.sweep,
 }
-
-
-def _below(trait: Trait, path: str) -> Trait:
-    """What stands at a dotted path below a trait; None where the path leads nowhere."""
-    value, at = trait
-    for key in filter(None, path.split(".")):
-        at = (*at, key)
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, tuple):
-            value = value[int(key)] if key.isdigit() and int(key) < len(value) else None
-        elif is_vocabulary(value):
-            name = _names(type(value)).get(key)
-            value = None if name is None else getattr(value, name)
-        else:
-            value = None
-    return Trait(value, at)
-
-
-def _names(cls: type) -> dict[str, str]:
-    """The fields of a class by their key in YAML."""
-    if cls not in _NAMES:
-        _NAMES[cls] = {info.key: info.name for info in fields_of(cls)}
-    return _NAMES[cls]
-
-
-_NAMES: dict[type, dict[str, str]] = {}
-
-
-def stage_of(path: Path) -> str | None:
-    """The stage that a path lies in."""
-    return path[1] if len(path) > 1 and path[0] == "stages" else None
