@@ -15,6 +15,7 @@ from .secrets import secrets_in
 
 MAX_BYTES: Final = 2 * 1024 * 1024
 MAX_DEPTH: Final = 100
+_TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH} levels"
 MAX_NODES: Final = 100_000
 """Values of a spec once its aliases are expanded."""
 
@@ -132,7 +133,7 @@ class _Document:
         is_map = isinstance(event, yaml.MappingStartEvent)
         self._refuse_tag(event)
         if len(self._stack) >= MAX_DEPTH:
-            raise self._end("E110", f"nested deeper than {MAX_DEPTH} levels", mark)
+            raise self._end("E110", _TOO_DEEP, mark)
         if self._flow_only and not event.flow_style:
             shape = "{key: value}" if is_map else "[a, b]"
             raise self._end("E101", f"a {'map' if is_map else 'list'} in a flag is written {shape}", mark, "quote it if it is text")
@@ -388,6 +389,8 @@ def _syntax(source: _Source, base: int, error: yaml.YAMLError) -> Diagnostic:
         return Diagnostic(code="E101", message=f"not YAML: {error}", mark=source.mark(base, base + 1))
     end = len(source.text.rstrip())
     start = min(base + error.problem_mark.index, end)
+    if "nesting depth" in (error.problem or ""):  # libyaml >= 0.2.6 reads ahead and has a limit of its own
+        return Diagnostic(code="E110", message=_TOO_DEEP, mark=source.mark(start, start + 1))
     related: tuple[tuple[Mark, str], ...] = ()
     if error.context_mark is not None and error.context and error.context_mark.index != error.problem_mark.index:
         opened = min(base + error.context_mark.index, end)
