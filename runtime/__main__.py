@@ -19,7 +19,7 @@ from dllm_run.specs.canonical import pretty
 from dllm_run.specs.environment import ALWAYS, UNLESS_GIVEN
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.plan import Plan, words_beside
-from dllm_run.specs.store import Attempt, Entry, Runs, write_atomic
+from dllm_run.specs.store import ANSWERED, Attempt, Entry, Runs, write_atomic
 from dllm_run.specs.word import using
 
 INTERRUPTED = 130
@@ -73,10 +73,8 @@ def _alone(entry: Entry) -> Iterator[None]:
 def _attempt(plan: Plan, stage_id: str, runs: Runs, base: Path, threads: int, entry: Entry) -> int:
     earlier = entry.attempts()
     attempt = entry.new_attempt()
-    if entry.complete_checkpoints():
-        _forget_outputs(entry, keep=("checkpoints",))
-    else:
-        _forget_outputs(entry, keep=())
+    # Answers of an evaluation that was killed are found again by what was asked.
+    _forget_outputs(entry, keep=(ANSWERED, *(("checkpoints",) if entry.complete_checkpoints() else ())))
     decided = threads or plan.stages[stage_id].body.compute.threads or _earlier_threads(earlier) or len(os.sched_getaffinity(0))
     name, started = plan.name_of(stage_id), time.time()
     status: dict[str, Any] = {

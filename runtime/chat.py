@@ -40,7 +40,25 @@ def chat(fast: PreTrainedTokenizerFast, template: str | None, messages: Sequence
     return Chat([*tokens, *_encoded(fast, whole[len(question) :], hidden_whole[len(question) :])], len(tokens))
 
 
-def _rendered(fast: PreTrainedTokenizerFast, template: str, messages: Sequence[Message], *, open_end: bool) -> tuple[str, str]:
+class Opened(NamedTuple):
+    """A conversation in which the next to speak is the assistant."""
+
+    text: str
+    tokens: list[int]
+
+
+def opened(fast: PreTrainedTokenizerFast, template: str | None, messages: Sequence[Message]) -> Opened:
+    """A conversation to be answered; where its last message is of the assistant, the answer goes on from that. Raises Failure."""
+    if template is None:
+        raise Failure("neither the model's family nor its tokenizer has a chat template")
+    begun = bool(messages) and messages[-1]["role"] == "assistant"
+    text, hidden = _rendered(fast, template, messages, open_end=not begun, go_on=begun)
+    return Opened(text, _encoded(fast, text, hidden))
+
+
+def _rendered(
+    fast: PreTrainedTokenizerFast, template: str, messages: Sequence[Message], *, open_end: bool, go_on: bool = False
+) -> tuple[str, str]:
     """The text of a conversation, and the same with the names of special tokens in messages written over."""
     names = sorted(_specials(fast), key=len, reverse=True)
 
@@ -50,19 +68,20 @@ def _rendered(fast: PreTrainedTokenizerFast, template: str, messages: Sequence[M
         return text
 
     clean = [{**message, "content": cleaned(message["content"])} for message in messages]
-    text, hidden = (_filled(fast, template, list(found), open_end) for found in (messages, clean))
+    text, hidden = (_filled(fast, template, list(found), open_end, go_on) for found in (messages, clean))
     if len(text) != len(hidden):
         raise Failure("a message names a special token, and the chat template makes something else of it: take it out of the data")
     return text, hidden
 
 
-def _filled(fast: PreTrainedTokenizerFast, template: str, messages: list[Any], open_end: bool) -> str:
+def _filled(fast: PreTrainedTokenizerFast, template: str, messages: list[Any], open_end: bool, go_on: bool) -> str:
     try:
         found: str = fast.apply_chat_template(
             messages,
             chat_template=template,
             tokenize=False,
             add_generation_prompt=open_end,
+            continue_final_message=go_on,
             enable_thinking=False,  # Qwen3 would leave room for thoughts; a template that does not know the word ignores it
         )
     except (TemplateError, TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
 """The evidence lower bound: an upper bound on the negative log-likelihood, by Monte Carlo over masks. B rows, L positions, R masked."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -36,20 +36,6 @@ class Bound:
 
 RowBounds = Callable[[Denoiser, Rows, Stream], Tensor]
 """(denoiser, rows, stream) -> an unbiased estimate of an upper bound on -log p of every row, float64 [B]."""
-
-
-def elbo(
-    denoiser: Denoiser,
-    sequences: list[Scored],
-    *,
-    stream: Stream,
-    samples: int,
-    batch: int,
-    across: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Bound]:
-    """The bound of masked diffusion for every sequence, from `samples` masks each."""
-    return averaged(whole_rows, denoiser, sequences, stream=stream, samples=samples, batch=batch, across=across, progress=progress)
 
 
 @torch.inference_mode()
@@ -106,7 +92,8 @@ def whole_rows(denoiser: Denoiser, rows: Rows, stream: Stream) -> Tensor:
 
     It has the mean of the ELBO under any schedule, E_t[w(t) ...], and bounded weights: 1/t has no finite variance.
     """
-    masked_BL, weight_B = _masks(rows, stream)
+    column_L = torch.arange(rows.tokens_BL.shape[1], device=rows.tokens_BL.device)
+    masked_BL, weight_B = counted_masks(rows, share_of(rows, stream), column_L, stream)
     hidden_BLD = denoiser.hidden(rows.tokens_BL.masked_fill(masked_BL, denoiser.mask_token), everyone(rows.valid_BL, rows.document_BL))
     target_R = rows.tokens_BL[masked_BL]
     entropy_R = denoiser.cross_entropy(hidden_BLD[masked_BL], target_R, torch.ones_like(target_R, dtype=torch.float32)).nll_R.double()
@@ -119,14 +106,26 @@ def summed(value_R: Tensor, chosen_BL: Tensor) -> Tensor:
     return torch.zeros(len(chosen_BL), dtype=value_R.dtype, device=row_R.device).index_add_(0, row_R, value_R)
 
 
-def _masks(rows: Rows, stream: Stream) -> tuple[Tensor, Tensor]:
-    """Masks [B, L] of k positions of the n scored ones, k even over 1 to n, and the weights n / k [B] in float64."""
-    position_L = torch.arange(rows.tokens_BL.shape[1], device=rows.tokens_BL.device)
-    u_B = stream.uniform(rows.sample_B, rows.visit_B, torch.tensor(-1, device=position_L.device)).double()
+def share_of(rows: Rows, stream: Stream) -> Tensor:
+    """The share of masked tokens of each row, float64 [B] in (0, 1): one in each stratum of the rows' `batch`."""
+    return (rows.slot_B + uniform_of(rows, stream).double()) / rows.batch
+
+
+def uniform_of(rows: Rows, stream: Stream) -> Tensor:
+    """A uniform of each row: -1 stands where the uniforms of positions have theirs."""
+    return stream.uniform(rows.sample_B, rows.visit_B, torch.tensor(-1, device=rows.tokens_BL.device))
+
+
+def counted_masks(rows: Rows, share_B: Tensor, place_XL: Tensor, stream: Stream) -> tuple[Tensor, Tensor]:
+    """Masks [B, L] of k positions of the n scored ones, k even over 1 to n, and the weights n / k [B] in float64.
+
+    `place_XL`: what the uniform of a position hangs on.
+    """
     scored_B = rows.maskable_BL.sum(-1)
-    count_B = ((rows.slot_B + u_B) / rows.batch * scored_B).long().minimum(scored_B - 1) + 1
-    u_BL = stream.uniform(rows.sample_B[:, None], rows.visit_B[:, None], position_L[None, :]).masked_fill(~rows.maskable_BL, 2.0)
+    count_B = (share_B * scored_B).long().minimum(scored_B - 1) + 1
+    u_BL = stream.uniform(rows.sample_B[:, None], rows.visit_B[:, None], place_XL).masked_fill(~rows.maskable_BL, 2.0)
     order_BL = u_BL.argsort(dim=-1, stable=True)
+    position_L = torch.arange(rows.tokens_BL.shape[1], device=order_BL.device)
     rank_BL = torch.empty_like(order_BL).scatter_(1, order_BL, position_L.expand_as(order_BL))
     return (rank_BL < count_B[:, None]) & rows.maskable_BL, scored_B.double() / count_B.clamp(min=1)
 
@@ -137,8 +136,3 @@ def _bound(values: list[float]) -> Bound:
         return Bound(mean, math.nan)
     variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
     return Bound(mean, math.sqrt(variance / len(values)))
-
-
-def total_error(bounds: Iterable[Bound]) -> float:
-    """Standard error of a sum of independent bounds."""
-    return math.sqrt(math.fsum(bound.error**2 for bound in bounds))

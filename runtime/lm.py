@@ -1,7 +1,9 @@
-"""The one model class that lm-eval sees: likelihoods by the bound, answers by the sampler, settings from the plan."""
+"""The one model class that lm-eval sees: likelihoods by the plan's estimator, answers by its sampler, settings from the plan."""
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +11,23 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
+from .asked import Asked, repeats_of
 from .canvas import Request
+from .chat import Message
 from .context import Context
 from .failure import Failure
+from .gen_kwargs import Wanted, wanted
 from .generate import Generator
-from .likelihood import Bound, Scored, elbo
+from .journal import Journal
 from .models import Loaded
-from .noise import Stream
+from .scoring import Estimate, Scorer, Text
 from .shown import Show
 
 Note = Callable[[str], str | None]
+Place = tuple[str | None, int | None, int]
+"""Task, question, choice."""
+CHUNK = 4
+"""Batches of answers between two entries of the journal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,147 +36,224 @@ class Settings:
 
     max_length: int
     max_new_tokens: int
-    samples: int | None
-    """Masks for a likelihood; None: the plan has no `likelihood`."""
-    batch: int
-    greedy_tasks: frozenset[str]
-    """Tasks that ask whether the greedy answer is the right one."""
+    sampler: Mapping[str, Any]
+    """The fields of the plan's sampler."""
+    asks_greedy: Callable[[str | None], bool]
+    """Whether a task wants to know if the likeliest answer is the right one."""
 
 
 @register_model("dllm_run")
 class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
-    """A masked diffusion model as lm-eval's three questions."""
+    """A masked diffusion model as lm-eval's three questions. Processes share the work, and each then knows all answers."""
 
-    def __init__(self, context: Context, loaded: Loaded, settings: Settings, generator: Generator | None, greedy: Generator) -> None:
+    def __init__(
+        self,
+        context: Context,
+        loaded: Loaded,
+        settings: Settings,
+        *,
+        scorer: Scorer | None,
+        generator: Generator | None,
+        greedy: Generator,
+        journal: Journal,
+    ) -> None:
         super().__init__()
         self.context = context
         self.loaded = loaded
         self.settings = settings
+        self.scorer = scorer
         self.generator = generator
         self.greedy = greedy
-        self.bounds: dict[str, list[Bound]] = {}
-        """By task: of every request, for standard errors."""
+        self.journal = journal
+        append_end = scorer is not None and scorer.estimator.append_end
+        self.asked = Asked(tokens=loaded.tokens, max_length=settings.max_length, append_end=append_end)
+        self.estimates: dict[Place, list[Estimate]] = {}
         self.notes: dict[str, Note] = {}
         """By task: what to say of a filled canvas."""
         self.columns: dict[str, int] = {}
         """By task: cells of a line."""
+        self.overruled: dict[str, str] = {}
+        """By task: what it says of sampling and the plan's sampler does otherwise."""
         self.passes = 0
 
+    @classmethod
+    def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None) -> "DiffusionLM":
+        """The model of an evaluation of a compiled plan: `plan=FILE,stage=NAME`, with `runs=FOLDER` and `base=FOLDER`."""
+        from .lm_arguments import model_of  # which knows this class
+
+        found: DiffusionLM = model_of(arg_dict, additional_config or {})
+        return found
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> "DiffusionLM":
+        """The same from `--model_args`."""
+        pairs = [part.partition("=") for part in arg_string.split(",") if part]
+        return cls.create_from_arg_obj({name: value for name, _, value in pairs}, additional_config)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """What lm-eval keeps requests of a chat template apart by."""
+        return hashlib.sha256((self.loaded.tokens.template or "").encode()).hexdigest()[:16]
+
+    def chat_template(self, chat_template: bool | str = False) -> str:
+        """The template that lm-eval writes down beside its results. Raises Failure for one by name."""
+        if isinstance(chat_template, str):
+            raise Failure(f"the model has one chat template, and none by the name {chat_template!r}")
+        return self.loaded.tokens.template or ""
+
+    def apply_chat_template(self, chat_history: list[Message], add_generation_prompt: bool = True) -> str:
+        """A conversation as the model was trained on it; without a prompt to answer it goes on from the assistant's last words."""
+        return self.asked.chat(chat_history)
+
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Bound on log p(continuation | context), and whether the most confident decoding gives just that."""
-        scored = [self._scored(*request.args) for request in requests]
-        bounds = self._bounds(scored)
-        for request, bound in zip(requests, bounds, strict=True):
-            self.bounds.setdefault(request.task_name, []).append(bound)
-        return [(-bound.nll, self._is_greedy(request, item)) for request, item, bound in zip(requests, scored, bounds, strict=True)]
+        """log p(continuation | context) by the plan's estimator, and whether the most confident decoding gives just that."""
+        texts = []
+        for request in requests:
+            with _told(request):
+                context, continuation = request.args
+                texts.append(self.asked.scored(context, continuation, request.doc))
+        estimates = self._estimates(texts)
+        for request, found in zip(requests, estimates, strict=True):
+            self.estimates[_place(request)] = [found]
+        greedy = self._greedy(requests, texts)
+        return [(-found.nll, index in greedy) for index, found in enumerate(estimates)]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """Bound on log p(text), in windows of the length that the model was trained on."""
-        windows = [self._windows(request.args[0]) for request in requests]
-        flat = self._bounds([window for group in windows for window in group])
+        """A bound on log p(text), in windows of the length that the model was trained on."""
+        if self.scorer is not None and self.scorer.estimator.needs_prompt:
+            raise Failure(f"task {requests[0].task_name} scores texts without a prompt, which `cfg_scale` has nothing to say of")
+        windows = [self.asked.windows(request.args[0]) for request in requests]
+        flat = self._estimates([window for group in windows for window in group])
         out, start = [], 0
         for request, group in zip(requests, windows, strict=True):
             mine = flat[start : start + len(group)]
             start += len(group)
-            self.bounds.setdefault(request.task_name, []).extend(mine)
-            out.append(-sum(bound.nll for bound in mine))
+            self.estimates[_place(request)] = mine
+            out.append(-sum(found.nll for found in mine))
         return out
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Answers; with `infill: true` among a task's settings the context is a canvas whose mask tokens are filled."""
         if self.generator is None:
             raise Failure(f"task {requests[0].task_name} generates, and the evaluation has no `sampler`")
-        tokens, wanted = self.loaded.tokens, []
-        for request in requests:
-            text, arguments = request.args
-            infill = bool(arguments.get("infill", False))
-            ids = [*tokens.begin, *tokens.encode(text, specials=infill)]
-            # A canvas ends as the rows that the model was trained on do, or it would write the end of the text into the last place.
-            ids = [*ids, *tokens.end] if infill else ids
-            tail = [] if infill else [tokens.mask] * self.settings.max_new_tokens
-            room = self.settings.max_length - len(tail)
-            if room < 1 or (infill and len(ids) > room):
-                what = f"a canvas of {len(ids)} tokens does" if infill else f"a prompt with an answer of {len(tail)} tokens does"
-                raise Failure(f"task {request.task_name}: {what} not fit the model's {self.settings.max_length}")
-            ids = ids[-room:]
-            wanted.append(Request(tokens=[*ids, *tail], id=_identity(text), prompt=0 if infill else len(ids)))
-        task = requests[0].task_name
-        note = self.notes.get(task)
-        texts: dict[int, str] = {}
+        settings, canvases = [], []
+        for request, repeat in zip(requests, repeats_of(requests), strict=True):
+            with _told(request):
+                settings.append(self._wanted(request))
+                canvases.append(self.asked.prompt(request.args[0], settings[-1], repeat))
+        names = [request.task_name or "" for request in requests]
 
-        def say(index: int, full: list[int]) -> str | None:
-            texts[index] = self._answer(full, wanted[index], requests[index].args[1])
-            return note(texts[index]) if note is not None else None
+        def answer(index: int, full: list[int]) -> str:
+            return self._answer(full, canvases[index], settings[index])
 
-        filled = self.generator.fill(
-            wanted,
-            [f"{task} {index + 1}" for index in range(len(wanted))],
-            show=Show(self.context, tokens, self.columns.get(task)),
-            note=say,
-            progress=lambda done, total: self.context.progress("requests", done, total),
-        )
-        self.passes += sum(filled[start].passes for start in range(0, len(filled), self.generator.batch))
-        return [texts[index] for index in range(len(requests))]
+        return self._filled(self.generator, "answer", canvases, names, answer, [item.until for item in settings])
 
-    def _answer(self, full: list[int], request: Request, arguments: dict[str, Any]) -> str:
-        if arguments.get("infill", False):
+    def _wanted(self, request: Instance) -> Wanted:
+        found = wanted(request.args[1], most=self.settings.max_new_tokens, sampler=self.settings.sampler)
+        if found.overruled is not None and request.task_name not in self.overruled:
+            self.overruled[request.task_name] = found.overruled
+            self.context.note(f"{request.task_name}: {found.overruled}")
+        return found
+
+    def _answer(self, full: list[int], request: Request, settings: Wanted) -> str:
+        if settings.infill:
             return self.loaded.tokens.decode(full)
         answer = full[request.prompt :]
         for token in self.loaded.tokens.stops:
             if token in answer:
                 answer = answer[: answer.index(token)]
         text = self.loaded.tokens.decode(answer)
-        until = arguments.get("until") or []
-        for stop in [*([until] if isinstance(until, str) else until), self.loaded.tokens.turn_text]:
+        for stop in (*settings.until, self.loaded.tokens.turn_text):
             if stop and stop in text:
                 text = text[: text.index(stop)]
         return text
 
-    def _scored(self, context: str, continuation: str) -> Scored:
-        # A space belongs to the word after it: tokenisers that join the two would else never see it so in training.
-        stripped = context.rstrip()
-        continuation = context[len(stripped) :] + continuation
-        tokens = self.loaded.tokens
-        whole = [*tokens.begin, *tokens.encode(stripped + continuation)]
-        prompt = min(len(tokens.begin) + len(tokens.encode(stripped)), len(whole) - 1)
-        extra = max(0, len(whole) - self.settings.max_length)
-        if extra > prompt:
-            raise Failure(f"an answer of {len(whole) - prompt} tokens is longer than the model's {self.settings.max_length}")
-        return Scored(tokens=whole[extra:], id=_identity(stripped, continuation), prompt=prompt - extra)
-
-    def _windows(self, text: str) -> list[Scored]:
-        tokens = self.loaded.tokens
-        ids = tokens.encode(text)
-        step = self.settings.max_length - len(tokens.begin)
-        return [
-            Scored(tokens=[*tokens.begin, *ids[start : start + step]], id=_identity(text, str(start)), prompt=len(tokens.begin))
-            for start in range(0, len(ids), step)
-        ]
-
-    def _bounds(self, scored: Sequence[Scored]) -> list[Bound]:
-        if self.settings.samples is None:
+    def _estimates(self, texts: Sequence[Text]) -> list[Estimate]:
+        if self.scorer is None:
             raise Failure("a task asks for likelihoods, and the evaluation has no `likelihood`")
-        with self.greedy.precision():
-            return elbo(
-                self.loaded.denoiser.eval(),
-                list(scored),
-                stream=Stream(self.context.seed, "likelihood"),
-                samples=self.settings.samples,
-                batch=self.settings.batch,
-                progress=lambda done, total: self.context.progress("masks", done, total),
+        return self.scorer.score(texts)
+
+    def _greedy(self, requests: Sequence[Instance], texts: Sequence[Text]) -> set[int]:
+        """The requests whose continuation is what the most confident decoding gives, where their task wants to know."""
+        asked = [index for index, request in enumerate(requests) if self.settings.asks_greedy(request.task_name)]
+        mask = self.loaded.tokens.mask
+        canvases = []
+        for index in asked:
+            text = texts[index]
+            stop = text.prompt + text.scored
+            canvases.append(
+                Request(tokens=[*text.tokens[: text.prompt], *[mask] * text.scored, *text.tokens[stop:]], id=text.id, prompt=text.prompt)
             )
+        found = self._filled(self.greedy, "greedy", canvases, [""] * len(asked), lambda _, full: json.dumps(full), [()] * len(asked))
+        return {index for index, full in zip(asked, found, strict=True) if json.loads(full) == list(texts[index].tokens)}
 
-    def _is_greedy(self, request: Instance, item: Scored) -> bool:
-        if request.task_name not in self.settings.greedy_tasks:
-            return False
-        canvas = [*item.tokens[: item.prompt], *[self.loaded.tokens.mask] * (len(item.tokens) - item.prompt)]
-        show = Show(self.context, self.loaded.tokens, shown=1 << 30)
-        wanted = [Request(tokens=canvas, id=item.id, prompt=item.prompt)]
-        full = self.greedy.fill(wanted, [""], show=show, note=lambda *_: None, progress=lambda *_: None)
-        return full[0].tokens == item.tokens
+    def _filled(
+        self,
+        generator: Generator,
+        kind: str,
+        canvases: Sequence[Request],
+        tasks: Sequence[str],
+        answer: Callable[[int, list[int]], str],
+        until: Sequence[tuple[str, ...]],
+    ) -> list[str]:
+        """What each canvas says when full; what the journal knows is not filled again."""
+        keys = [_key(kind, canvas, stops) for canvas, stops in zip(canvases, until, strict=True)]
+        size = CHUNK * generator.batch
+        show = Show(self.context, self.loaded.tokens, shown=0 if kind == "answer" else 1 << 30)
+        for number, start in enumerate(range(0, len(canvases), size)):
+            part = range(start, min(start + size, len(canvases)))
+            # A part is filled whole or not at all: neighbours in a batch are the same in a run that was killed.
+            if self.journal.mine(number) and not self.journal.has(keys[index] for index in part):
+                self.journal.add(self._fill(generator, show, canvases, tasks, answer, part, keys))
+            self.context.progress("requests", part.stop, len(canvases))
+        self.journal.gather()
+        self.passes += sum(int(self.journal[key][1]) for key in dict.fromkeys(keys))
+        return [str(self.journal[key][0]) for key in keys]
+
+    def _fill(
+        self,
+        generator: Generator,
+        show: Show,
+        canvases: Sequence[Request],
+        tasks: Sequence[str],
+        answer: Callable[[int, list[int]], str],
+        part: range,
+        keys: Sequence[str],
+    ) -> dict[str, tuple[str, int]]:
+        show.columns = self.columns.get(tasks[part.start])
+        texts: dict[int, str] = {}
+
+        def say(place: int, full: list[int]) -> str | None:
+            index = part.start + place
+            texts[index] = answer(index, full)
+            note = self.notes.get(tasks[index])
+            return note(texts[index]) if note is not None else None
+
+        filled = generator.fill(
+            [canvases[index] for index in part],
+            [f"{tasks[index]} {index + 1}" for index in part],
+            show=show,
+            note=say,
+            progress=lambda done, total: self.context.progress("requests", part.start + done, len(canvases)),
+        )
+        # The passes of a batch count once, with its first row; of equal canvases the first is kept.
+        counted = [item.passes if place % generator.batch == 0 else 0 for place, item in enumerate(filled)]
+        return {keys[index]: (texts[index], counted[place]) for place, index in reversed(list(enumerate(part)))}
 
 
-def _identity(*texts: str) -> int:
-    """63 bits of a text: the same question has the same noise in any batch, order or task."""
-    joined = "\x1f".join(texts).encode()
-    return int.from_bytes(hashlib.sha256(joined).digest()[:8], "big") >> 1
+@contextlib.contextmanager
+def _told(request: Instance) -> Iterator[None]:
+    """What goes wrong with a request is told with its task."""
+    try:
+        yield
+    except Failure as failure:
+        raise Failure(f"task {request.task_name}: {failure}") from None
+
+
+def _place(request: Instance) -> Place:
+    return request.task_name, request.doc_id, request.idx
+
+
+def _key(kind: str, canvas: Request, until: tuple[str, ...]) -> str:
+    """A hash of a canvas, of what its noise hangs on, and of where its answer ends."""
+    return hashlib.sha256(json.dumps([kind, canvas.tokens, canvas.prompt, canvas.id, until]).encode()).hexdigest()[:24]

@@ -1,4 +1,7 @@
-"""How many questions the test sets of common generation tasks have, by the name that lm-eval gives them."""
+"""What is known of common tasks by the names that lm-eval gives them: questions of their test sets, and which of them run code."""
+
+RUNS_CODE = ("humaneval", "mbpp")
+"""How the names of tasks begin that run what the model writes; others say so themselves when they are read."""
 
 QUESTIONS: dict[str, int] = {
     "gsm8k": 1319,

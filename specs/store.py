@@ -11,6 +11,9 @@ from typing import Any
 from .canonical import pretty
 from .locator import sha256_of
 
+ANSWERED = "answered"
+"""Folder of a stage in which an evaluation keeps its answers until it is done."""
+
 
 def write_atomic(path: Path, text: str) -> None:
     """Replace a file as a whole: a reader sees the old text or the new one. Raises OSError where it cannot be written."""
@@ -130,7 +133,7 @@ class Entry:
 
     def _output_files(self) -> Iterator[Path]:
         for child in self.path.iterdir():
-            if child.name in ("attempts", "checkpoints", "DONE", "lock") or child.name.startswith("."):
+            if child.name in ("attempts", "checkpoints", "DONE", "lock", ANSWERED) or child.name.startswith("."):
                 continue
             yield from (path for path in child.rglob("*") if path.is_file()) if child.is_dir() else (child,)
 

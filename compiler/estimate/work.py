@@ -89,8 +89,10 @@ def _task(stage: Eval, task: Task, geometry: Geometry, facts: Facts) -> Range | 
     rows = min(limit or facts.size.held_out, facts.size.held_out)
     lengths = row_tokens(facts.data, facts.size, facts.tokenizer)
     if not built_in.emptied:
-        samples = stage.likelihood.samples if stage.likelihood is not None else 1
-        low, high = (likelihood_flops(geometry, rows=rows, samples=samples, length=length) for length in lengths)
+        given = stage.likelihood
+        low, high = (
+            likelihood_flops(geometry, rows=rows, samples=1 if given is None else given.passes(length), length=length) for length in lengths
+        )
         return low, high
     if stage.sampler is None:
         return None

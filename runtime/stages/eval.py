@@ -1,8 +1,10 @@
 """Evaluating a model on tasks, through lm-eval."""
 
 import dataclasses
-import json
-import math
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from lm_eval import simple_evaluate
@@ -10,77 +12,99 @@ from lm_eval.tasks import TaskManager
 
 from dllm_run.specs.locator import is_task_file, root_of
 from dllm_run.specs.reference import Reference
-from dllm_run.specs.vocabulary.samplers.llada import Llada
+from dllm_run.specs.store import ANSWERED
 from dllm_run.specs.vocabulary.stages.eval import Eval, Task
 from dllm_run.specs.vocabulary.tasks import BuiltInTask
 from dllm_run.specs.word import members
 
-from ..build import build, module_of
+from ..build import module_of
 from ..context import Context
 from ..failure import Failure
-from ..generate import Generator
-from ..likelihood import total_error
-from ..lm import DiffusionLM, Settings
+from ..journal import Journal, alone
+from ..lm import DiffusionLM
+from ..lm_parts import assembled
 from ..models import Loaded, load
-from ..noise import Stream
-from ..precision import precision_of
+from ..outcome import group_scores, likelihood_of, plain, plain_table, sample_lines, with_error
 from ..prepared import held_out_rows
-from ..tasks import BuiltTask, Setting, TableRow
+from ..tasks import PUBLISHED, BuiltTask, Setting
 
 
 def run(context: Context) -> dict[str, Any]:
-    """Ask every task and write results, table and every answer."""
+    """Ask every task and write results, tables and every answer."""
+    return evaluated(context, rank=0, size=1, wait=alone)
+
+
+def evaluated(context: Context, *, rank: int, size: int, wait: Callable[[], None]) -> dict[str, Any]:
+    """The same in one of several processes: they share the forward passes, all come to the same results, and the first writes them."""
     body = context.stage.body
     assert isinstance(body, Eval)
+    if body.allow_code_execution:
+        # The metrics of Hugging Face ask for this beside lm-eval's own question.
+        os.environ["HF_ALLOW_CODE_EVAL"] = "1"
     loaded = load(context, body.model)
     built = {task.name: _built_in(context, body, task, loaded) for task in body.tasks if task.name in members(BuiltInTask)}
-    manager = TaskManager(include_defaults=any(_is_library_task(task) for task in body.tasks))
+    manager = _Tasks(include_defaults=any(_is_library_task(task) for task in body.tasks), include_path=str(PUBLISHED))
+    journal = Journal(context.entry.path / ANSWERED, rank=rank, size=size, wait=wait).open()
     results: dict[str, Any] = {}
-    answers = context.entry.output("results") / "answers.jsonl"
-    answers.parent.mkdir(parents=True, exist_ok=True)
-    with answers.open("w", encoding="utf-8") as stream:
-        for task in body.tasks:
-            model = _model(context, body, loaded, task)
-            found = _evaluate(model, body, task, _task_form(context, task, built), built.get(task.name), manager)
-            scores = next(iter(found["results"].values()))
-            rows = built[task.name].table(scores) if task.name in built else _plain_table(scores)
-            if task.name in built and model.bounds.get(task.name):
-                rows = [_with_error(rows[0], model, task.name, scores), *rows[1:]]
-            results[task.name] = {
-                "scores": {key: _plain(value) for key, value in scores.items()},
-                "table": [dataclasses.asdict(row) for row in rows],
-                "passes": model.passes,
-            }
+    path = context.entry.output("results") / "samples.jsonl"
+    text = ""
+    for task in body.tasks:
+        model = assembled(context, loaded, journal, manager.asks_greedy)
+        found = _evaluate(model, body, task, _task_form(context, task, built), built.get(task.name), manager)
+        scores = group_scores(found["results"], task.name)
+        rows = built[task.name].table(scores) if task.name in built else plain_table(scores)
+        estimator = None if body.likelihood is None else body.likelihood.word
+        likelihood = likelihood_of(model, estimator)
+        if task.name in built and likelihood is not None:
+            rows = [with_error(rows[0], model), *rows[1:]]
+        lines, digest = sample_lines(found.get("samples", {}), model, estimator)
+        text += "".join(lines)
+        results[task.name] = {
+            "scores": {key: plain(value) for key, value in scores.items()},
+            "table": [dataclasses.asdict(row) for row in rows],
+            "passes": model.passes,
+            "likelihood": likelihood,
+            "samples": {"rows": len(lines), "sha256": digest},
+            "overruled": model.overruled,
+        }
+        if rank == 0:
             context.emit("result", {"title": task.name, "rows": results[task.name]["table"]})
-            for samples in found.get("samples", {}).values():
-                stream.writelines(json.dumps({"task": task.name, **_answer(item)}, ensure_ascii=False) + "\n" for item in samples)
+    wait()
+    if rank == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        shutil.rmtree(context.entry.path / ANSWERED)
     return {"tasks": results}
 
 
-def _model(context: Context, body: Eval, loaded: Loaded, task: Task) -> DiffusionLM:
-    window = int(loaded.denoiser.network.config.max_position_embeddings)
-    if isinstance(body.data, Reference):
-        upstream: Any = context.plan.stages[body.data.stage].body
-        window = min(window, upstream.data.max_length)
-    settings = Settings(
-        max_length=window,
-        max_new_tokens=body.max_new_tokens,
-        samples=body.likelihood.samples if body.likelihood is not None else None,
-        batch=body.batch,
-        greedy_tasks=frozenset() if task.name in members(BuiltInTask) else frozenset({task.name}),
-    )
-    stream, precision = Stream(context.seed, "sample"), precision_of(body.compute)
-    generator = Generator(loaded, build(body.sampler), stream, body.batch, precision) if body.sampler is not None else None
-    greedy = Generator(loaded, build(Llada()), stream, body.batch, precision)
-    return DiffusionLM(context, loaded, settings, generator, greedy)
+class _Tasks(TaskManager):  # type: ignore[misc]  # lm-eval has no types
+    """lm-eval's tasks, which remembers those that it has read."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.read: dict[str, Any] = {}
+
+    def load(self, task_list: Any) -> Any:
+        """Tasks and groups by name."""
+        found = super().load(task_list)
+        self.read.update(found["tasks"])
+        return found
+
+    def asks_greedy(self, name: str | None) -> bool:
+        """Whether a task has a metric that reads if the likeliest answer is the right one. No built-in task has."""
+        task = self.read.get(name or "")
+        if task is None or name in members(BuiltInTask):
+            return False
+        if task.OUTPUT_TYPE == "loglikelihood":
+            return True
+        return any(str(metric.get("metric")) == "exact_match" for metric in task.config.metric_list or ())
 
 
 def _built_in(context: Context, body: Eval, task: Task, loaded: Loaded) -> BuiltTask:
-    assert isinstance(body.data, Reference)
-    data = context.output_of(body.data)
-    setting = Setting(rows=held_out_rows(data), data=data, tokens=loaded.tokens, seed=context.seed)
+    data = context.output_of(body.data) if isinstance(body.data, Reference) else Path()
+    rows = held_out_rows(data) if isinstance(body.data, Reference) else []
     word = members(BuiltInTask)[task.name]
-    found: BuiltTask = module_of(word).build(word(), setting)
+    found: BuiltTask = module_of(word).build(word(), Setting(rows=rows, data=data, tokens=loaded.tokens, seed=context.seed))
     return found
 
 
@@ -93,8 +117,7 @@ def _task_form(context: Context, task: Task, built: dict[str, BuiltTask]) -> Any
         return dict(built[task.name].config)
     if is_task_file(task.name):
         context.input_files(task.name)
-        root = root_of(task.name, context.base)
-        return str(root)
+        return str(root_of(task.name, context.base))
     return task.name
 
 
@@ -114,48 +137,16 @@ def _evaluate(model: DiffusionLM, body: Eval, task: Task, form: Any, built: Buil
             task_manager=manager,
             bootstrap_iters=1000,
             log_samples=True,
+            apply_chat_template=body.chat_template,
+            fewshot_as_multiturn=body.chat_template,
+            confirm_run_unsafe_code=body.allow_code_execution,
             random_seed=model.context.seed,
             numpy_random_seed=model.context.seed,
             torch_random_seed=model.context.seed,
             fewshot_random_seed=model.context.seed,
         )
     except (ConnectionError, FileNotFoundError, KeyError, ValueError) as error:
-        raise Failure(f"task {task.name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
-
-
-def _with_error(row: TableRow, model: DiffusionLM, task: str, scores: dict[str, Any]) -> TableRow:
-    """The standard error that comes from the random masks: that of the summed bounds, in the unit of the row."""
-    bounds = model.bounds[task]
-    total, error = sum(bound.nll for bound in bounds), total_error(bounds)
-    # A single mask has no error to tell.
-    return dataclasses.replace(row, error=row.value * error / total if total and math.isfinite(error) else None)
-
-
-def _plain_table(scores: dict[str, Any]) -> list[TableRow]:
-    rows = []
-    for key, value in scores.items():
-        name, _, filtered = key.partition(",")
-        if isinstance(value, (int, float)) and not name.endswith("_stderr") and name != "sample_len":
-            error = scores.get(f"{name}_stderr,{filtered}")
-            meaning = f"lm-eval metric {name}" + (f" after filter {filtered}" if filtered not in ("", "none") else "")
-            rows.append(
-                TableRow(
-                    name=name, value=float(value), unit="", meaning=meaning, error=float(error) if isinstance(error, (int, float)) else None
-                )
-            )
-    return rows
-
-
-def _answer(sample: dict[str, Any]) -> dict[str, Any]:
-    kept = ("doc_id", "doc", "target", "resps", "filtered_resps", "doc_hash", "prompt_hash")
-    return {key: _plain(sample[key]) for key in kept if key in sample}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool | str | int) or value is None:
-        return value
-    return float(value) if hasattr(value, "__float__") else str(value)
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "confirm_run_unsafe_code" in message:
+            message = "it runs the programs that the model writes: -s stages.NAME.allow_code_execution=true lets it"
+        raise Failure(f"task {task.name}: {message}") from error

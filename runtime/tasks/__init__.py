@@ -8,6 +8,9 @@ from typing import Any
 from ..sources import Row
 from ..tokenizers import Tokens
 
+PUBLISHED = Path(__file__).with_name("published")
+"""Task files of lm-eval for tasks of the published scripts that it does not have."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:

@@ -30,7 +30,7 @@ stages:
     model: ${stages.train}
     data: ${data.docs}
     tasks: [held_out_text]
-    likelihood: {samples: 8}
+    likelihood: {estimator: elbo, samples: 8}
   look:
     kind: sample
     model: ${stages.train}

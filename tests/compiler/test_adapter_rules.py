@@ -325,7 +325,7 @@ def test_a_likelihood_needs_the_logits_of_a_chunk(compiling: Compile) -> None:
     model: {QWEN}
     data: {{sources: [{{generate: sudoku}}], holdout: 0.1, max_length: 64}}
     tasks: [held_out_text]
-    likelihood: {{samples: 2}}
+    likelihood: {{estimator: elbo, samples: 2}}
     batch: BATCH
 """
     )

@@ -245,7 +245,7 @@ stages:
     model: MODEL
     data: ${data.docs}
     tasks: TASKS
-    likelihood: {samples: 4}EVAL
+    likelihood: {estimator: elbo, samples: 4}EVAL
   look:
     kind: sample
     model: ${stages.train}

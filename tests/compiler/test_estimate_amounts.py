@@ -117,7 +117,7 @@ stages:
     model: {scratch: {family: llama, layers: 1, width: 16}, tokenizer: characters}
     data: {sources: [{generate: sudoku}], holdout: 88 rows}
     tasks: [held_out_text]
-    likelihood: {samples: 3}
+    likelihood: {estimator: elbo, samples: 3}
     limit: 50
 compute: {threads: 2}
 """

@@ -3,15 +3,20 @@
 import itertools
 import math
 import statistics
+from typing import Any
 
 import pytest
 import torch
 from runtime_toys import StubDenoiser, subset_weight, tiny_llama
 
-from dllm_run.runtime.likelihood import Bound, Scored, elbo, total_error
+from dllm_run.runtime.likelihood import Bound, Scored, averaged, whole_rows
 from dllm_run.runtime.noise import Stream
 
 M = 3
+
+
+def elbo(denoiser: Any, items: list[Scored], *, across: bool = False, progress: Any = None, **options: Any) -> list[Bound]:
+    return averaged(whole_rows, denoiser, items, across=across, progress=progress, **options)
 
 
 def logits_of(seen: tuple[int, ...], position: int) -> tuple[float, ...]:
@@ -151,7 +156,3 @@ def test_across_sequences_each_bound_is_right_in_the_mean_wherever_the_sequence_
     for index, tokens in enumerate(TOKENS):
         values = [each[index].nll for each in found]
         assert abs(statistics.mean(values) - enumerated(tokens)) < 4.5 * statistics.stdev(values) / math.sqrt(len(values))
-
-
-def test_errors_of_independent_bounds_add_in_squares() -> None:
-    assert total_error([Bound(1.0, 3.0), Bound(2.0, 4.0)]) == 5.0

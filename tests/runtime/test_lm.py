@@ -16,11 +16,15 @@ from runtime_toys import StubDenoiser, compiled, context_of
 from dllm_run.runtime.build import build
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.generate import Generator
+from dllm_run.runtime.journal import Journal
 from dllm_run.runtime.lm import DiffusionLM, Settings
 from dllm_run.runtime.models import Loaded
 from dllm_run.runtime.noise import Stream
 from dllm_run.runtime.precision import precision_of
+from dllm_run.runtime.scoring import Scorer, Text
 from dllm_run.runtime.tokenizers import from_word
+from dllm_run.specs.vocabulary.likelihoods import Likelihood
+from dllm_run.specs.vocabulary.likelihoods.elbo import Elbo
 from dllm_run.specs.vocabulary.samplers.llada import Llada
 from dllm_run.specs.vocabulary.tokenizers.bytes import Bytes
 from dllm_run.specs.vocabulary.tokenizers.pattern import Pattern
@@ -34,7 +38,7 @@ data:
   toy: {sources: [{generate: sudoku}], holdout: 2 rows, max_length: 64}
 stages:
   train: {kind: pretrain, data: "${data.toy}", objective: mdlm, batch: 4, optimizer: {learning_rate: 1e-3}, duration: 2 steps}
-  ask: {kind: eval, model: "${stages.train}", data: "${data.toy}", tasks: [held_out_text], likelihood: {samples: 4}}
+  ask: {kind: eval, model: "${stages.train}", data: "${data.toy}", tasks: [held_out_text], likelihood: {estimator: elbo, samples: 4}}
 """
 Build = Callable[..., DiffusionLM]
 GREEDY, WARM = Llada(), Llada(temperature=1.0)
@@ -68,6 +72,8 @@ def lm(tmp_path: Path) -> Build:
         max_new_tokens: int = 6,
         sampler: Llada | None = GREEDY,
         word: Any = None,
+        word_of: Likelihood | None = None,
+        folder: Path | None = None,
     ) -> DiffusionLM:
         context = context_of(plan, "ask", tmp_path)
         tokens = from_word(word or Bytes(), tmp_path)
@@ -76,20 +82,29 @@ def lm(tmp_path: Path) -> Build:
         settings = Settings(
             max_length=max_length,
             max_new_tokens=max_new_tokens,
-            samples=samples,
-            batch=batch,
-            greedy_tasks=frozenset({"choice", "asked"}),
+            sampler={} if sampler is None else {"temperature": sampler.temperature},
+            asks_greedy=lambda task: task in ("choice", "asked"),
         )
+        journal = Journal(folder).open()
+        scorer = None
+        if samples is not None:
+            estimator = build(word_of or Elbo(samples=samples))
+            scorer = Scorer(denoiser=stub, estimator=estimator, stream=Stream(0, "likelihood"), batch=batch, journal=journal)  # type: ignore[arg-type]
         precision = precision_of(context.compute)
         stream = Stream(context.seed, "sample")
         generator = Generator(loaded, build(sampler), stream, batch, precision) if sampler is not None else None
-        return DiffusionLM(context, loaded, settings, generator, Generator(loaded, build(Llada()), stream, batch, precision))
+        greedy = Generator(loaded, build(Llada()), stream, batch, precision)
+        return DiffusionLM(context, loaded, settings, scorer=scorer, generator=generator, greedy=greedy, journal=journal)
 
     return made
 
 
 def ask(kind: str, *arguments: Any, task: str = "asked") -> Instance:
     return Instance(request_type=kind, doc={}, arguments=arguments, idx=0, metadata=(task, 0, 1))
+
+
+def scored_of(model: DiffusionLM, context: str, continuation: str) -> Text:
+    return model.asked.scored(context, continuation, {})
 
 
 def stub_of(model: DiffusionLM) -> StubDenoiser:
@@ -180,7 +195,7 @@ def test_rolling_likelihood_gives_the_bits_of_the_model(lm: Build, tmp_path: Pat
     scores = evaluate(model, tmp_path, ROLLING, [{"text": "abcdabcdabcd"}, {"text": "ddd"}])
     # Whatever is masked, a flat model pays two bits a byte: counts of masks have no noise left.
     assert scores["bits_per_byte,none"] == pytest.approx(2.0, abs=1e-6)
-    assert all(bound.error < 1e-6 for bound in model.bounds["rolling"])
+    assert all(one.error is not None and one.error < 1e-6 for group in model.estimates.values() for one in group)
     assert scores["byte_perplexity,none"] == pytest.approx(2 ** scores["bits_per_byte,none"])
 
 
@@ -212,8 +227,8 @@ def test_trailing_spaces_of_the_context_belong_to_the_continuation(lm: Build, co
     whole = context + continuation
     positions = {position for seen, position in stub_of(model).asked if len(seen) == len(whole)}
     assert positions <= set(range(len(whole) - len(scored), len(whole)))
-    item = model._scored(context, continuation)
-    assert item.tokens == list(whole.encode()) and item.prompt == len(whole) - len(scored)
+    item = scored_of(model, context, continuation)
+    assert list(item.tokens) == list(whole.encode()) and item.prompt == len(whole) - len(scored)
 
 
 def test_a_likelihood_is_the_same_in_any_batch_order_and_task(lm: Build) -> None:
@@ -227,29 +242,29 @@ def test_a_likelihood_is_the_same_in_any_batch_order_and_task(lm: Build) -> None
 
 def test_a_long_context_loses_its_beginning_and_a_long_answer_is_refused(lm: Build) -> None:
     model = lm(max_length=8)
-    item = model._scored("0123456789", "abc")
+    item = scored_of(model, "0123456789", "abc")
     assert bytes(item.tokens) == b"56789abc" and item.prompt == 5
-    assert model._scored("x", "12345678").prompt == 0
+    assert scored_of(model, "x", "12345678").prompt == 0
     with pytest.raises(Failure, match="an answer of 9 tokens is longer than the model's 8"):
         model.loglikelihood([ask("loglikelihood", "x", "123456789")])
 
 
 def test_rolling_windows_cover_every_token_once(lm: Build) -> None:
     model = lm(max_length=5)
-    windows = model._windows("abcdefghijkl")
+    windows = model.asked.windows("abcdefghijkl")
     assert [bytes(window.tokens) for window in windows] == [b"abcde", b"fghij", b"kl"]
     assert [window.prompt for window in windows] == [0, 0, 0] and len({window.id for window in windows}) == 3
     [total] = model.loglikelihood_rolling([ask("loglikelihood_rolling", "abcdefghijkl")])
-    assert total == pytest.approx(-sum(bound.nll for bound in model.bounds["asked"]))
+    assert total == pytest.approx(-sum(found.nll for found in model.estimates["asked", 0, 0]))
     assert model.loglikelihood_rolling([ask("loglikelihood_rolling", "")]) == [0]
 
 
 def test_the_token_before_a_text_is_in_every_window_and_never_scored(lm: Build, tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\nb\nc\n[MASK]\n", encoding="utf-8")
     model = lm(lambda seen, position: [0.0] * 7 + [-math.inf], max_length=3, word=Pattern(vocabulary="./v.txt"))
-    assert [(window.tokens, window.prompt) for window in model._windows("abc")] == [([2, 4, 5], 1), ([2, 6], 1)]
-    item = model._scored("a", "b")
-    assert (item.tokens, item.prompt) == ([2, 4, 5], 2)
+    assert [(list(window.tokens), window.prompt) for window in model.asked.windows("abc")] == [([2, 4, 5], 1), ([2, 6], 1)]
+    item = scored_of(model, "a", "b")
+    assert (list(item.tokens), item.prompt) == ([2, 4, 5], 2)
 
 
 def canvas_text(seen: tuple[int, ...], position: int) -> list[float]:

@@ -14,7 +14,7 @@ from dllm_run.runtime.build import build
 from dllm_run.runtime.context import Context
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.history import history
-from dllm_run.runtime.likelihood import Scored, averaged, elbo
+from dllm_run.runtime.likelihood import Scored, averaged, whole_rows
 from dllm_run.runtime.models import Loaded, load
 from dllm_run.runtime.noise import Stream
 from dllm_run.runtime.prepared import HELD_OUT, TRAIN, Split
@@ -207,7 +207,7 @@ def test_the_held_out_bound_is_that_of_the_saved_weights_and_evaluated_once_a_ti
     split = Split.open(context.output_of(body.data), HELD_OUT)  # type: ignore[arg-type]
     scored = [Scored(tokens=split.sequence(index)[0], id=index) for index in range(len(split))]
     stream = Stream(context.seed, "evaluate")
-    bounds = elbo(denoiser, scored, stream=stream, samples=1, batch=1, across=True)
+    bounds = averaged(whole_rows, denoiser, scored, stream=stream, samples=1, batch=1, across=True)
     tokens = sum(len(item.tokens) for item in scored)
     assert history(context.entry).held_out[-1][1] == pytest.approx(sum(bound.nll for bound in bounds) / tokens, rel=1e-5)
 

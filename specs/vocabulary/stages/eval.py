@@ -8,12 +8,13 @@ from dllm_run.specs.compatibility import Condition, Inert, Relation, Requirement
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
+from dllm_run.specs.questions import RUNS_CODE
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.word import members
 
 from ..data import Data
+from ..likelihoods import Likelihood
 from ..model import Model
-from ..objectives import Objective
 from ..samplers import Sampler, sampler_problems
 from ..tasks import BuiltInTask
 from . import Stage
@@ -28,14 +29,6 @@ class Task:
     name: str = leaf("Built-in task, lm-eval task, or a task file (./NAME.yaml).", example="held_out_text", locates="task")
     num_fewshot: int | None = leaf("Solved examples before each question; null: the stage's.", default=None, minimum=0)
     limit: int | None = leaf("Questions asked; null: the stage's.", default=None, minimum=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Likelihood:
-    """How log-likelihoods are estimated."""
-
-    estimator: str = leaf("`elbo`: the evidence lower bound, averaged over masks at stratified times.", default="elbo", choices=("elbo",))
-    samples: int = leaf("Masks drawn for each text.", default=32, minimum=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +49,6 @@ class Eval(Stage):
             cure=("data.holdout", 0.05),
             code="E314",
         ),
-        Requirement(
-            subject="likelihood",
-            trait="model.attention",
-            values=("bidirectional",),
-            when=(Condition(trait="likelihood", given=True),),
-            message="the bound of `likelihood` reads both sides of a mask, and attention is {trait}",
-        ),
         Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
         Inert(option="model.dropout", reason="only training drops anything"),
     )
@@ -75,20 +61,21 @@ class Eval(Stage):
     likelihood: Likelihood | None = leaf("How likelihoods are estimated; null: no task asks for one.", default=None)
     num_fewshot: int | None = leaf("Solved examples before each question; null: the task's own number.", default=None, minimum=0)
     limit: int | None = leaf("Questions asked of each task; null: all.", default=None, minimum=1)
-    batch: int = leaf("Sequences in one forward pass.", default=32, minimum=1, effect=Effect.NUMERICS)
+    chat_template: bool = leaf("Whether questions are put as a conversation, solved examples as earlier turns of it.", default=False)
+    allow_code_execution: bool = leaf("Whether tasks may run the programs that the model writes, on this machine.", default=False)
+    batch: int = leaf(
+        "Sequences in one forward pass. Of texts whose likelihood is asked: of the longest, and of shorter ones as many as have no more "
+        "tokens.",
+        default=32,
+        minimum=1,
+        effect=Effect.NUMERICS,
+    )
 
     def draws_random_numbers(self) -> bool:
         return True
 
     def rows(self) -> Iterator[Row]:
         yield from self.table
-        if self.likelihood is not None:
-            yield Requirement(
-                subject="likelihood",
-                trait="trained.objective",
-                values=tuple(word for word, cls in members(Objective).items() if issubclass(cls, Objective) and cls.held_out == "bound"),
-                message="likelihoods are bounded by filling in masks, and the model was trained by {trait}",
-            )
         built_in = [self._built_in(task) for task in self.tasks]
         for index, word in enumerate(built_in):
             for row in word.table if word is not None else ():
@@ -141,6 +128,10 @@ class Eval(Stage):
                 where = ("num_fewshot",) if task.num_fewshot is None else own
                 message = f"task {task.name!r} takes no solved examples before its questions"
                 yield Problem(code="E322", message=message, path=where, fix=(where if len(self.tasks) == 1 else own, 0))
+            if task.name.startswith(RUNS_CODE) and not self.allow_code_execution:
+                message = f"task {task.name!r} runs the programs that the model writes"
+                fix = (("allow_code_execution",), True)
+                yield Problem(code="E631", message=message, path=("tasks", str(index)), label="say that it may", fix=fix)
             for need in built_in.needs if built_in is not None else ():
                 if getattr(self, need) is None:
                     message = f"task {task.name!r} needs `{need}`"
@@ -151,7 +142,7 @@ class Eval(Stage):
             yield from sampler_problems(self.sampler, self.max_new_tokens)
 
 
-_READ_BY_TASKS = ("sampler", "likelihood", "max_new_tokens")
+_READ_BY_TASKS = ("data", "sampler", "likelihood", "max_new_tokens", "chat_template", "allow_code_execution")
 """Fields of an evaluation that a task may leave alone."""
 
 _EXAMPLES = {

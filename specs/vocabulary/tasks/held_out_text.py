@@ -12,5 +12,5 @@ class HeldOutText(BuiltInTask):
 
     word: ClassVar[str] = "held_out_text"
     needs: ClassVar[tuple[str, ...]] = ("data", "likelihood")
-    ignores: ClassVar[tuple[str, ...]] = ("sampler", "max_new_tokens")
+    ignores: ClassVar[tuple[str, ...]] = ("sampler", "max_new_tokens", "chat_template", "allow_code_execution")
     takes_examples: ClassVar[bool] = False

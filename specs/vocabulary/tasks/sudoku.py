@@ -15,7 +15,7 @@ class SudokuTask(BuiltInTask):
     word: ClassVar[str] = "sudoku"
     needs: ClassVar[tuple[str, ...]] = ("data", "sampler")
     emptied: ClassVar[float] = 0.6
-    ignores: ClassVar[tuple[str, ...]] = ("likelihood", "max_new_tokens")
+    ignores: ClassVar[tuple[str, ...]] = ("likelihood", "max_new_tokens", "chat_template", "allow_code_execution")
     takes_examples: ClassVar[bool] = False
     table: ClassVar[tuple[Row, ...]] = (
         Requirement(
