@@ -1,4 +1,4 @@
-"""`python -m dllm_run.runtime.harness --model dllm_run --model_args plan=plan.json,stage=NAME …`: lm-eval's command with our model in it."""
+"""`python -m dllm_run.runtime.harness --model dllm_run --model_args plan=FILE,stage=NAME …`: lm-eval's command with our model."""
 
 import sys
 

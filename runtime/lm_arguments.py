@@ -60,18 +60,12 @@ def model_of(arguments: Mapping[str, Any], options: Mapping[str, Any]) -> Diffus
 
 
 def _stage(plan: Plan, name: str) -> str:
-    found = {
-        stage_id
-        for point in plan.points.values()
-        for known, stage_id in point.stages.items()
-        if name in (known, stage_id) and isinstance(plan.stages[stage_id].body, Eval)
-    }
+    named = [pair for point in plan.points.values() for pair in point.stages.items() if isinstance(plan.stages[pair[1]].body, Eval)]
+    found = {stage_id for known, stage_id in named if name in (known, stage_id)}
     if len(found) != 1:
-        known = sorted(
-            {name for point in plan.points.values() for name, key in point.stages.items() if isinstance(plan.stages[key].body, Eval)}
-        )
         what = "stands for several, take an id" if found else "is none"
-        raise Failure(f"--model_args stage={name}: it {what}; evaluations of the plan are {', '.join(known)}")
+        names = ", ".join(sorted({known for known, _ in named}))
+        raise Failure(f"--model_args stage={name}: it {what}; evaluations of the plan are {names}")
     return found.pop()
 
 

@@ -400,6 +400,11 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E317": (edited("steps: 16", "steps: 18"), ()),
     "E323": (edited("[./docs.txt], holdout: 0.1", "[{generate: sudoku}], holdout: 288 rows"), ()),
     "E320": (edited("    likelihood: {estimator: elbo, samples: 8}\n", "    sampler: llada\n"), ()),
+    "E630": (edited("samples: 8}", "samples: 1, error: 0.1}"), ()),
+    "E631": (
+        edited("    tasks: [held_out_text]\n", "    tasks: [held_out_text, {name: mbpp_instruct, num_fewshot: 3}]\n    sampler: llada\n"),
+        (),
+    ),
     "E320-nothing": (edited("    likelihood: {estimator: elbo, samples: 8}\n", ""), ()),
     "E321": (edited("[held_out_text]", "[held_out_text, held_out_text]"), ()),
     "E330": (on_gpu("GSAI-ML/LLaDA-8B-Base", "a100-40gb"), ()),

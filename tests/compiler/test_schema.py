@@ -204,7 +204,7 @@ def test_the_editor_schema_requires_nothing_but_a_word() -> None:
             for child in schema:
                 yield from required(child)
 
-    assert {key for keys in required(editor_schema()) for key in keys} <= {"type", "kind", "family"}
+    assert {key for keys in required(editor_schema()) for key in keys} <= {"type", "kind", "family", "estimator"}
 
 
 @pytest.mark.parametrize("schema", [resolved_schema(), editor_schema()], ids=["resolved", "editor"])
