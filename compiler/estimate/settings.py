@@ -88,7 +88,7 @@ def evaluation_setting(stage: Eval, prompt: int, most: int, kept: Kept, chunk: i
     length, scored = 1, 0
     for task in stage.tasks:
         built_in = members(BuiltInTask).get(task.name)
-        if built_in is None:
+        if built_in is None or (issubclass(built_in, BuiltInTask) and built_in.questions is not None):
             answer = stage.max_new_tokens if stage.sampler is not None else 0
             here = min(most, prompt + answer)
             generated = 0 if stage.sampler is None else stage.batch * stage.sampler.window(answer)

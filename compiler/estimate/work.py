@@ -84,6 +84,8 @@ def _task(stage: Eval, task: Task, geometry: Geometry, facts: Facts) -> Range | 
     if built_in is None:
         return _questions(stage, limit or QUESTIONS.get(task.name), geometry)
     assert issubclass(built_in, BuiltInTask)
+    if built_in.questions is not None:
+        return _questions(stage, min(limit or built_in.questions, built_in.questions), geometry)
     if facts.size is None or facts.data is None:
         return None
     rows = min(limit or facts.size.held_out, facts.size.held_out)

@@ -20,3 +20,5 @@ class BuiltInTask(Word):
     """Optional fields of the evaluation that this task never reads."""
     takes_examples: ClassVar[bool] = True
     """Whether solved examples may stand before its questions."""
+    questions: ClassVar[int | None] = None
+    """Questions that the task makes up itself; None: as many as there are held-out rows."""
