@@ -2,7 +2,7 @@
 
 The bare side runs the same masked batches through body and head with everything laid out before the clock starts: no masks drawn, no
 sorting, no journal. Both sides alternate, by the processor time of this process; what is printed is the median of the ratios with their
-smallest and largest. Llama with 12 layers of width 768, 32,768 tokens of vocabulary, fp32, texts of 20 to 200 tokens, unless said otherwise.
+smallest and largest. Llama with 12 layers of width 768, 32,768 tokens of vocabulary, fp32, texts of 20 to 200 tokens by default.
 """
 
 import argparse
