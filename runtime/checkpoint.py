@@ -29,7 +29,7 @@ from .families import Format, format_of
 from .noise import Stream
 from .tokenizers import Tokens
 
-_SPARE = re.compile(r"(rotary_emb\.inv_freq|position_ids|attn\.(masked_)?bias|(^|\.)pooler\..*|(^|\.)seq_relationship\..*)$")
+_SPARE = re.compile(r"(rotary_emb\.inv_freq|position_ids|attn\.(masked_)?bias|(^|\.)pooler\..*|cls\.(?!predictions\.)[a-z_]+\..*)$")
 """Tensors of published files that no language model needs: tables that are computed, and heads of other tasks."""
 EDIT_HEADS = tuple(f"{name}." for name in EDIT_MODULES)
 """What the checkpoint of an Edit Flow has beside its language model."""
