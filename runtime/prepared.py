@@ -6,6 +6,7 @@ from pathlib import Path
 
 from datasets import load_from_disk
 
+from .sequence import Sequence
 from .sources import Row
 
 TRAIN = "train"
@@ -13,6 +14,7 @@ HELD_OUT = "held_out"
 ROWS = "held_out_rows.jsonl"
 START = "start"
 GOAL = "goal"
+DOCUMENTS = "documents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,10 @@ class Split:
     def __len__(self) -> int:
         return len(self._table)  # type: ignore[arg-type]  # datasets has no types
 
-    def sequence(self, index: int) -> tuple[list[int], int]:
-        """Tokens of a sequence, and how many of them are never masked."""
+    def sequence(self, index: int) -> Sequence:
+        """A sequence."""
         row = self._table[index]  # type: ignore[index]  # datasets has no types
-        return row["tokens"], row["prompt"]
+        return Sequence(tokens=row["tokens"], runs=row["runs"], documents=row.get(DOCUMENTS))
 
     @property
     def aligned(self) -> bool:

@@ -94,7 +94,7 @@ def _steps(body: Training, context: Context) -> int:
 
 def _mean_length(split: Split) -> float:
     seen = min(len(split), 256)
-    return sum(len(split.sequence(index)[0]) for index in range(seen)) / seen
+    return sum(len(split.sequence(index).tokens) for index in range(seen)) / seen
 
 
 def _arguments(body: Training, context: Context, steps: int) -> TrainingArguments:

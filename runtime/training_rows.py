@@ -11,13 +11,13 @@ from .failure import Failure
 from .noise import Stream
 from .prepared import Split
 from .rows import Aligned, Rows, pad_rows
+from .sequence import Sequence
 
 
 class Item(TypedDict):
     """One row of one step."""
 
-    tokens: list[int]
-    prompt: int
+    sequence: Sequence
     sample: int
     visit: int
     slot: int
@@ -45,8 +45,7 @@ class TrainingRows(Dataset[Item]):
     def __getitem__(self, place: int) -> Item:
         visit, offset = divmod(place, len(self.split))
         sample = self._order(visit)[offset]
-        tokens, prompt = self.split.sequence(sample)
-        item: Item = {"tokens": tokens, "prompt": prompt, "sample": sample, "visit": visit, "slot": place % self.batch}
+        item: Item = {"sequence": self.split.sequence(sample), "sample": sample, "visit": visit, "slot": place % self.batch}
         return {**item, "aligned": self.split.alignment(sample)} if self._aligned else item
 
 
@@ -66,20 +65,23 @@ class InOrder(Sampler[int]):
 def collate(items: list[Item], *, pad: int, batch: int, vocabulary: int) -> dict[str, Any]:
     """A micro batch as the map of tensors that Trainer moves about; `rows_of` reads it back. Raises Failure for a token that is none."""
     for item in items:
-        if max(item["tokens"]) >= vocabulary:
-            text = f"row {item['sample']} of the data holds token {max(item['tokens'])}"
+        largest = max(item["sequence"].tokens)
+        if largest >= vocabulary:
+            text = f"row {item['sample']} of the data holds token {largest}"
             raise Failure(f"{text}, and the vocabulary of the model has {vocabulary}: it was prepared with another tokenizer")
     rows = pad_rows(
-        [item["tokens"] for item in items],
-        [item["prompt"] for item in items],
+        [item["sequence"].tokens for item in items],
+        [item["sequence"].prompt for item in items],
         pad=pad,
         samples=[item["sample"] for item in items],
         visits=[item["visit"] for item in items],
         slots=[item["slot"] for item in items],
         batch=batch,
         aligned=[item["aligned"] for item in items] if "aligned" in items[0] else None,
+        learned=[item["sequence"].learned for item in items],
+        documents=[item["sequence"].documents for item in items],
     )
-    names = ("tokens_BL", "valid_BL", "maskable_BL", "sample_B", "visit_B", "slot_B", "start_BC", "goal_BC")
+    names = ("tokens_BL", "valid_BL", "maskable_BL", "sample_B", "visit_B", "slot_B", "document_BL", "start_BC", "goal_BC")
     tensors = {name: getattr(rows, name) for name in names}
     return {**{name: tensor for name, tensor in tensors.items() if tensor is not None}, "batch": torch.tensor(batch)}
 

@@ -45,8 +45,9 @@ def _tell(context: Context, before: int, total: int, done: int) -> None:
 
 def _save(found: Sequences, path: str) -> None:
     numbers = Sequence(Value("int32"))
-    features = {"tokens": numbers, "prompt": Value("int32")}
-    columns: dict[str, list[Any]] = {"tokens": found.tokens, "prompt": found.prompt}
+    features = {"tokens": numbers, "runs": numbers}
+    runs = [[prompt, len(tokens) - prompt] for tokens, prompt in zip(found.tokens, found.prompt, strict=True)]
+    columns: dict[str, list[Any]] = {"tokens": found.tokens, "runs": runs}
     if found.alignments is not None:
         features |= {START: numbers, GOAL: numbers}
         columns |= {START: [item.source for item in found.alignments], GOAL: [item.goal for item in found.alignments]}

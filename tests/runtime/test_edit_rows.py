@@ -104,8 +104,8 @@ def test_columns_are_stored_and_come_back_in_batches(tmp_path: Path) -> None:
     for split in splits:
         assert split.aligned
         for index in range(len(split)):
-            ids, prompt = split.sequence(index)
-            expected = aligned(ids, prompt, [tokens.mask] * 4)
+            sequence = split.sequence(index)
+            expected = aligned(sequence.tokens, sequence.prompt, [tokens.mask] * 4)
             assert split.alignment(index) == (expected.source.tolist(), expected.goal.tolist())
     order = TrainingRows(splits[0], seed=0, batch=4, steps=1)
     batch = rows_of(collate([order[place] for place in range(4)], vocabulary=1000, pad=tokens.pad, batch=4))
