@@ -16,9 +16,10 @@ from dllm_run.specs.parts import Path as Place
 from dllm_run.specs.problem import Problem
 from dllm_run.specs.published import published_type
 from dllm_run.specs.templating import is_template
-from dllm_run.specs.vocabulary.data import Data, Source
+from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.families import Family, family_for
 from dllm_run.specs.vocabulary.model import Model
+from dllm_run.specs.vocabulary.source import Source
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.training import Training

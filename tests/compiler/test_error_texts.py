@@ -427,7 +427,7 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E430-adapter-that-goes-on": (tuned("lora: 8", "adapter: continue, lora: 4"), ()),
     "E106-targets": (tuned("lora: {targets: q_proj}"), ()),
     "E420": (edited("sources: [./docs.txt]", "sources: [{generate: sudoku}]", "kind: pretrain", "kind: sft"), ()),
-    "E420-packing": (edited("max_length: 64", "max_length: 64, packing: true", "./docs.txt", "./pairs.csv", "pretrain", "sft"), ()),
+    "E420-packing": (edited("max_length: 64", "max_length: 64, packing: cut", "./docs.txt", "./pairs.csv", "pretrain", "sft"), ()),
     "E420-format-of-prepared-data": (prepared("format: pairs", "tokenizer: bytes").replace("./docs.txt", "./pairs.csv"), ()),
     "E420-attention": (blocks("block_size: 16", "bidirectional"), ()),
     "E420-block-causal": (edited("tokenizer: bytes}", "tokenizer: bytes, attention: block_causal}"), ()),

@@ -115,7 +115,7 @@ SILENT_ELSEWHERE = {
     "answers-longer-than-the-model": ("max_new_tokens: 64", "max_new_tokens: 4097", "E318"),
     # Data that are not what the stage takes them for.
     "no-rows-for-the-test-but-those-of-training": (", holdout: 0.1", "", "E314"),
-    "prompts-that-are-learned-because-rows-were-joined": ("max_length: 64", "max_length: 64, packing: true", "sft E420"),
+    "prompts-that-are-learned-because-rows-were-joined": ("max_length: 64", "max_length: 64, packing: cut", "sft E420"),
     "a-hold-out-of-everything": ("[./docs.txt], holdout: 0.1", "[{generate: sudoku}], holdout: 288 rows", "E323"),
     "puzzles-that-never-end": ("[./docs.txt], holdout: 0.1, max_length: 64", "[{generate: sudoku}], holdout: 0.1, max_length: 16", "E315"),
     "columns-that-nobody-reads": ("max_length: 64", "max_length: 64, columns: {response: answer}", "E430"),

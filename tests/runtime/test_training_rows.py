@@ -15,7 +15,7 @@ from dllm_run.runtime.training_rows import InOrder, TrainingRows, collate, rows_
 class Held:
     """Stands for a split: row i holds i + 1 tokens i, the first of them given."""
 
-    aligned = False
+    aligned = windowed = False
 
     def __init__(self, count: int) -> None:
         self.count = count
