@@ -47,10 +47,20 @@ def size_of(data: Data, format: str, at_hand: Sizes | None) -> Size | None:
     return Size(
         training=_kept(training, [rows.rows / total for rows in known], data),
         held_out=held_out,
-        row_bytes=sum(rows.rows * rows.row_bytes for rows in known) / total,
-        most_bytes=sum(rows.most_bytes for rows in known),
+        row_bytes=_mean_bytes(known, data),
+        most_bytes=sum(rows.most_bytes * _times(rows, data) for rows in known),
         equal=all(source.generate is not None and source.generate.alike for source in data.sources),
     )
+
+
+def _mean_bytes(known: list[Rows], data: Data) -> float:
+    counts = [source.weight or 0 for source in data.sources] if data.weighted else [rows.rows for rows in known]
+    return sum(count * rows.row_bytes for count, rows in zip(counts, known, strict=True)) / sum(counts)
+
+
+def _times(rows: Rows, data: Data) -> int:
+    """How often a row of a source is read, at most: `limit` may ask a mixture for more rows than there are."""
+    return 1 if not data.weighted or data.limit is None else math.ceil(data.limit / rows.rows)
 
 
 def _kept(training: int, shares: list[float], data: Data) -> int:

@@ -97,7 +97,7 @@ SILENT_ELSEWHERE = {
     "a-precision-by-its-long-name": ("device: cpu", "device: cpu, precision: bfloat16", "E103"),
     "a-limit-in-percent": ("max_length: 64", 'max_length: 64, limit: "10%"', "E104"),
     "a-batch-that-finds-itself": ("samples: 8}", "samples: 8}\n    batch: auto", "E104"),
-    "yes-as-truth": ("max_length: 64", "max_length: 64, packing: yes", "E104"),
+    "yes-as-truth": ("max_length: 64", "max_length: 64, packing: yes", "E103"),
     "a-number-with-underscores": ("global: 32", "global: 3_2", "E104"),
     "a-duration-without-a-unit": ("100 steps", "100", "E104"),
     "a-time-outside-of-its-range": ("{type: mdlm}", "{type: mdlm, time_epsilon: 1.5}", "E106"),
