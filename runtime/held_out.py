@@ -4,14 +4,23 @@ from .denoiser import Denoiser
 from .likelihood import Scored, averaged
 from .noise import Stream
 from .objectives import Objective
-from .prepared import Split
+from .prepared import Sequences
 
 
-def held_out_loss(objective: Objective, denoiser: Denoiser, split: Split, *, count: int, batch: int, stream: Stream) -> float:
+def held_out_loss(objective: Objective, denoiser: Denoiser, split: Sequences, *, count: int, batch: int, stream: Stream) -> float:
     """Per scored token of the first `count` sequences, in nats, one draw each with times stratified over all of them."""
-    scored = [
-        Scored(tokens=tokens, id=index, prompt=prompt, aligned=split.alignment(index) if split.aligned else None)
-        for index, (tokens, prompt) in enumerate(map(split.sequence, range(count)))
-    ]
+    scored = [_scored(split, index) for index in range(count)]
     bounds = averaged(objective.bound, denoiser, scored, stream=stream, samples=1, batch=batch, across=True)
-    return sum(found.nll for found in bounds) / max(1, sum(len(item.tokens) - item.prompt for item in scored))
+    return sum(found.nll for found in bounds) / max(1, sum(sum(item.learned or ()) for item in scored))
+
+
+def _scored(split: Sequences, index: int) -> Scored:
+    found = split.sequence(index)
+    return Scored(
+        tokens=found.tokens,
+        id=index,
+        prompt=found.prompt,
+        aligned=split.alignment(index) if split.aligned else None,
+        learned=found.learned,
+        documents=found.documents,
+    )

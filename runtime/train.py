@@ -23,7 +23,7 @@ from .failure import Failure
 from .history import history
 from .models import adapt, load
 from .noise import Stream
-from .prepared import HELD_OUT, TRAIN, Split
+from .prepared import HELD_OUT, TRAIN, Sequences, Split
 from .trainer import DiffusionTrainer, Reporter
 from .training_rows import TrainingRows, collate
 
@@ -44,7 +44,7 @@ def train(context: Context) -> dict[str, Any]:
     if body.compute.gradient_checkpointing:
         loaded.denoiser.recompute()
     average = Average(loaded.denoiser.network, body.ema) if body.ema is not None else None
-    rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps)
+    rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps, bucketing=body.batch.bucketing)
     reporter = Reporter(context, steps=steps, tokens_per_step=_mean_length(split) * body.batch.global_)
     trainer = DiffusionTrainer(
         model=loaded.denoiser,
@@ -92,9 +92,9 @@ def _steps(body: Training, context: Context) -> int:
     return steps
 
 
-def _mean_length(split: Split) -> float:
+def _mean_length(split: Sequences) -> float:
     seen = min(len(split), 256)
-    return sum(len(split.sequence(index)[0]) for index in range(seen)) / seen
+    return sum(len(split.sequence(index).tokens) for index in range(seen)) / seen
 
 
 def _arguments(body: Training, context: Context, steps: int) -> TrainingArguments:

@@ -20,7 +20,7 @@ from .ema import Average
 from .held_out import held_out_loss
 from .noise import Stream
 from .objectives import Objective
-from .prepared import Split
+from .prepared import Sequences
 from .training_rows import InOrder, TrainingRows, rows_of
 
 
@@ -37,7 +37,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         callbacks: list[TrainerCallback],
         objective: Objective,
         noise: Stream,
-        held_out: Split | None,
+        held_out: Sequences | None,
         context: Context,
         average: Average | None = None,
     ) -> None:

@@ -24,6 +24,14 @@ def is_task_file(name: str) -> bool:
     return name.startswith(("./", "../", "/", "~"))
 
 
+def names_input(text: str, what: str) -> bool:
+    """Whether a text that may locate an input does: tasks have names, and a chat template may be written out."""
+    return what not in _FILES_ALONE or is_task_file(text)
+
+
+_FILES_ALONE = ("task", "template")
+
+
 def kind_of(locator: str, what: str) -> str:
     """`package`, `file` or `hub`. Decided by the text alone, so that it is the same on every machine.
 

@@ -150,7 +150,7 @@ def _assumptions(facts: Facts, *, timed: bool) -> tuple[str, ...]:
     if geometry is not None and timed:
         gpu = f"{100 * _least_share(geometry):g} to 40 % of a GPU's peak"
         found.append(gpu if stage.compute.device == "cuda" else "10 to 140 GFLOP/s a CPU core")
-        if facts.data is not None and facts.size is None and not facts.data.packing:
+        if facts.data is not None and facts.size is None and facts.data.packing == "none":
             found.append("rows of unknown length are between a quarter and all of max_length")
     if isinstance(stage, Training) and stage.duration.unit == "epochs" and facts.size is None and training_steps(facts) is not None:
         found.append("the sources have as many rows as `limit` lets through")

@@ -74,11 +74,10 @@ def _restorations(context: Context, prompts: HeldOut, tokens: Tokens) -> tuple[l
     requests, truths = [], []
     # Another row of the hold-out each time, from anywhere in it, always the same ones.
     for index in stream.permutation(len(split), 0).tolist()[: prompts.limit]:
-        truth, prompt = split.sequence(index)
-        truth = truth[: prompts.length] if prompts.length is not None else truth
-        hidden = mask_spans(
-            len(truth), max(prompt, len(tokens.begin)), ratio=prompts.mask.ratio, span=prompts.mask.span, stream=stream, sample=index
-        )
+        sequence = split.sequence(index)
+        truth = sequence.tokens[: prompts.length] if prompts.length is not None else sequence.tokens
+        given = max(sequence.prompt, len(tokens.begin))
+        hidden = mask_spans(len(truth), given, ratio=prompts.mask.ratio, span=prompts.mask.span, stream=stream, sample=index)
         if any(hidden):
             masked = [tokens.mask if hide else token for token, hide in zip(truth, hidden, strict=True)]
             requests.append(Request(tokens=masked, id=index))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from dllm_run.specs.compatibility import Condition, Relation, Requirement, Row
+from dllm_run.specs.compatibility import Compatible, Condition, Inert, Relation, Requirement, Row
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.leaves import Path
@@ -19,10 +19,29 @@ from .stages import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(Compatible):
     """Rows of an optimizer step, and of one forward pass."""
 
     shorthand: ClassVar[str] = "global"
+    table: ClassVar[tuple[Row, ...]] = (
+        Requirement(
+            subject="own.bucketing",
+            trait="data.streaming",
+            values=(False,),
+            when=(Condition(trait="own.bucketing", given=True),),
+            message="buckets need the lengths of all rows, and these are tokenised while training",
+        ),
+        Inert(
+            option="own.bucketing",
+            when=(Condition(trait="data.packing", values=("cut", "documents")),),
+            reason="packed sequences are of one length",
+        ),
+        Inert(
+            option="own.bucketing",
+            when=(Condition(trait="data.padding", values=("train_eos",)), Condition(trait="data.padding_multiple", given=False)),
+            reason="padding fills every sequence to `max_length`",
+        ),
+    )
 
     global_: int = leaf("Rows of an optimizer step over all processes.", unit="rows", minimum=1, alias="global")
     micro: int | None = leaf(
@@ -32,6 +51,13 @@ class Batch:
         minimum=1,
         effect=Effect.NUMERICS,
         result_if="the model has dropout, which is drawn for each micro batch",
+    )
+    bucketing: int | None = leaf(
+        "Batches whose rows are sorted by length among each other, so that a batch has rows of about one length and little padding; null: "
+        "none are.",
+        default=None,
+        minimum=2,
+        late=True,
     )
 
     def problems(self) -> Iterator[Problem]:

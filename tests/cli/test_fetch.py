@@ -344,7 +344,7 @@ model: {from: acme/tiny, revision: v1}
 stages:
   train:
     kind: pretrain
-    data: {sources: [./docs.txt], max_length: 16, packing: true}
+    data: {sources: [./docs.txt], max_length: 16, packing: cut}
     objective: mdlm
     batch: 2
     optimizer: {learning_rate: 1e-3}

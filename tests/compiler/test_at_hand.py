@@ -90,7 +90,7 @@ def test_what_the_runtime_would_refuse_is_an_error_here_already(case: str, diagn
     from dllm_run.runtime.failure import Failure
     from dllm_run.specs.locator import located_files
     from dllm_run.specs.vocabulary.data import Data
-    from dllm_run.specs.vocabulary.data import Source as DataSource
+    from dllm_run.specs.vocabulary.source import Source as DataSource
 
     name, content = BROKEN[case]
     write(tmp_path, name, content)

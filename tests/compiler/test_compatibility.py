@@ -269,7 +269,7 @@ def base(**given: str) -> str:
 FRESH = "{scratch: {family: llama, layers: 1, width: 32}, tokenizer: bytes, dropout: 0.1}"
 MEANT = ", columns: {text: text}"
 INERT = {
-    "truncation-of-joined-rows": (base(DATA=", packing: true, truncation: drop"), "data.docs.truncation"),
+    "truncation-of-joined-rows": (base(DATA=", packing: cut, truncation: drop"), "data.docs.truncation"),
     "order-of-all-rows": (base(ROWS="", WORDS=", seed: 4"), "stages.words.data.seed"),
     "columns-of-pairs-in-text": (base(DATA=", columns: {response: answer}"), "data.docs.columns.response"),
     "seed-of-a-tokenizer": (base().replace("vocab_size: 300", "vocab_size: 300, seed: 1"), "stages.words.seed"),

@@ -310,7 +310,9 @@ stages:
 
 
 def test_the_tokenizer_stage_learns_merges_and_covers_every_text(tmp_path: Path) -> None:
-    (tmp_path / "texts.jsonl").write_text('{"text": "the cat and the hat and the mat"}\n' * 20, encoding="utf-8")
+    (tmp_path / "texts.jsonl").write_text(
+        "".join(f'{{"text": "the cat and the hat and the mat {number}"}}\n' for number in range(20)), encoding="utf-8"
+    )
     context = run_stage(compiled(tmp_path, BPE), "words", tmp_path)
     tokens = from_folder(context.entry.output("tokenizer"))
     assert context.entry.results() == {"tokens": tokens.size, "rows": 19}

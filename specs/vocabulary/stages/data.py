@@ -19,6 +19,7 @@ class DataStage(Stage):
     """Read, split, tokenise and store a data set, on the CPU. Output: `data`."""
 
     word: ClassVar[str] = "data"
+    semantics: ClassVar[int] = 2  # rows equal to a held-out one leave training
     outputs: ClassVar[tuple[str, ...]] = ("data",)
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,

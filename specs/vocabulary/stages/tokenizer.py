@@ -15,6 +15,7 @@ class TokenizerStage(Stage):
     """Train a tokenizer on the training rows of a data set. Output: `tokenizer`."""
 
     word: ClassVar[str] = "tokenizer"
+    semantics: ClassVar[int] = 2  # rows equal to a held-out one leave training
     outputs: ClassVar[tuple[str, ...]] = ("tokenizer",)
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,

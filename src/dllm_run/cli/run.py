@@ -94,10 +94,6 @@ def _refuse(compiled: Compiled) -> None:
         raise EnvironmentProblem(f"{text} `-s launch=local` runs it here")
     here = [record.locator for record in plan.inputs.values() if not record.resolved and record.kind != "hub"]
     parts = [f"not on this machine: {', '.join(here)}"] if here else []
-    hubs = [need.locator for need in needs_of(plan) if need.what == "data"]
-    if hubs:
-        example = f"./{hubs[0].rpartition('/')[2]}.jsonl"
-        parts.append(f"{', '.join(hubs)}: this version reads no data set of a hub; give the files of a download, such as {example}")
     if parts:
         raise EnvironmentProblem("; ".join(parts))
 
