@@ -128,6 +128,7 @@ def _arguments(body: Training, context: Context, steps: int) -> TrainingArgument
         save_total_limit=None,
         save_only_model=False,
         logging_strategy="no",
+        logging_nan_inf_filter=False,  # a loss that is no number stops the run before
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,

@@ -13,6 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from dllm_run.specs.vocabulary.training import Training
 
+from .alarm import Alarm, Measured
 from .checkpoint import restore, save
 from .context import Context
 from .denoiser import Denoiser
@@ -21,6 +22,7 @@ from .held_out import held_out_loss
 from .noise import Stream
 from .objectives import Objective
 from .prepared import Split
+from .rows import Rows
 from .training_rows import InOrder, TrainingRows, rows_of
 
 
@@ -58,6 +60,11 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         # The loss is divided by the denominator of the whole step: Trainer must not divide by the accumulation again.
         self.loss_is_scaled_for_ga = True
         self.step_loss = torch.zeros((), dtype=torch.float64)
+        body = context.stage.body
+        assert isinstance(body, Training)
+        self.alarm = Alarm(context, body.stop)
+        self.seen_rows: list[Rows] = []
+        self.grad_norm: float | None = None
 
     def _get_train_sampler(self, train_dataset: Any = None) -> InOrder:
         rows = train_dataset if train_dataset is not None else self.train_dataset
@@ -78,9 +85,32 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         with self._dropout(inputs):
             loss = model(self.objective.loss, rows, self.objective.draw(self.noise, rows))
         share: Tensor = loss.numerator / num_items_in_batch.to(loss.numerator.dtype).clamp(min=1)
-        self.step_loss = self.step_loss + share.detach().double().cpu()
+        told = share.detach().double().cpu()
+        self.step_loss = self.step_loss + told
+        self.seen_rows.append(rows)
+        self.alarm.finite(float(told), self.state.global_step + 1, self.seen_rows, self._by_itself)
         processes: int = self.accelerator.num_processes
         return share * processes
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Called between the last backward pass of a step and the optimizer: the last moment to stop."""
+        found = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self.grad_norm = None if found is None else float(found)
+        self.alarm.step(float(self.step_loss), self.grad_norm, self.state.global_step + 1, self.seen_rows, self._by_itself)
+        self.seen_rows = []
+        return found
+
+    def _by_itself(self, row: Rows, gradient: bool) -> Measured:
+        """Loss, and norm of the gradient if asked for, of one row without the others."""
+        with torch.set_grad_enabled(gradient), self.compute_loss_context_manager():
+            loss = self.model(self.objective.loss, row, self.objective.draw(self.noise, row))
+            value: Tensor = loss.numerator / loss.denominator.to(loss.numerator).clamp(min=1)
+        if not gradient:
+            return Measured(float(value))
+        self.model.zero_grad()
+        value.backward()
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        return Measured(float(value.detach()), float(torch.nn.utils.get_total_norm(gradients)))
 
     @contextmanager
     def _dropout(self, inputs: dict[str, Any]) -> Iterator[None]:

@@ -16,6 +16,7 @@ from .data import Data
 from .model import Model
 from .objectives import Objective
 from .stages import Stage
+from .stop import Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +145,7 @@ class Training(Stage):
     duration: Quantity = leaf("How long: steps, epochs or tokens.", units=("steps", "epochs", "tokens"), example="3 epochs")
     evaluate: Evaluate | None = leaf("Evaluation on the hold-out while training; null: none.", default=None, effect=Effect.NONE)
     checkpoint: Checkpoint = leaf("Checkpoints.", factory=Checkpoint, effect=Effect.NONE)
+    stop: Stop | None = leaf("Limits beyond which the run stops; null: only what is no number stops it.", default=None, effect=Effect.NONE)
 
     def draws_random_numbers(self) -> bool:
         return True

@@ -443,6 +443,8 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E430-exact": (blocks("block_size: 1, schedule: cosine, time_sampling: stratified"), ()),
     "E430-time-range": (blocks("block_size: 16, time_epsilon: 0.01, time_range: [0.3, 0.8]"), ()),
     "E430-seed": (edited("max_new_tokens: 64", "max_new_tokens: 64\n    seed: 3"), ()),
+    "E430-window": (edited("duration: 100 steps", "duration: 100 steps\n    stop: {loss_above: 10, window: 20}"), ()),
+    "E490": (edited("duration: 100 steps", "duration: 100 steps\n    stop: {patience: 3}"), ()),
     # Inputs that are here.
     "E450": (edits("${stages.train}"), ()),
     "E451": (aligned("start: masks"), ()),
