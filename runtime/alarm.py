@@ -5,7 +5,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -139,8 +139,9 @@ def _culprits(numbered: list[tuple[int, Rows]], measure: MeasureRow, *, gradient
 
 def single(rows: Rows, index: int) -> Rows:
     """One of the rows, its noise the same as among the others."""
-    values = {field.name: getattr(rows, field.name) for field in dataclasses.fields(rows)}
-    return Rows(**{name: value[index : index + 1] if isinstance(value, Tensor) else value for name, value in values.items()})
+    tensors = {field.name: getattr(rows, field.name) for field in dataclasses.fields(rows)}
+    found: dict[str, Any] = {name: value[index : index + 1] for name, value in tensors.items() if isinstance(value, Tensor)}
+    return dataclasses.replace(rows, **found)
 
 
 def _plain(one: Culprit) -> dict[str, float | str | None]:

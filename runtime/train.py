@@ -21,6 +21,7 @@ from .edit_heads import add_heads, has_heads, leave_unread
 from .ema import Average
 from .failure import Failure
 from .history import history
+from .kept import write_kept
 from .models import adapt, load
 from .noise import Stream
 from .prepared import HELD_OUT, TRAIN, Split
@@ -154,11 +155,13 @@ def _finish(context: Context, network: Any, tokenizer: Any, steps: int, seconds:
     save_curve(png, found, measure=name, unit=unit)
     shown = {"train": found.train, "held_out": found.held_out, "measure": name, "unit": unit, "png": str(_shown(png))}
     context.emit("curve", shown)
+    kept = write_kept(context.entry, steps, tokenizer)
     last = [loss for _, loss in found.train[-max(1, len(found.train) // 20) :]]
     return {
         "steps": steps,
         "loss": math.fsum(last) / len(last) if last else None,
         f"held_out_{measure}": found.held_out[-1][1] if found.held_out else None,
+        **kept,
         "parameters": network.num_parameters(),
         "seconds": round(seconds, 1),
     }

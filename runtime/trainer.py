@@ -19,6 +19,7 @@ from .context import Context
 from .denoiser import Denoiser
 from .ema import Average
 from .held_out import held_out_loss
+from .kept import AVERAGE, forget_older, keep_if_best
 from .noise import Stream
 from .objectives import Objective
 from .prepared import Split
@@ -108,7 +109,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         if not gradient:
             return Measured(float(value))
         self.model.zero_grad()
-        value.backward()
+        torch.autograd.backward(value)
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
         return Measured(float(value.detach()), float(torch.nn.utils.get_total_norm(gradients)))
 
@@ -145,6 +146,8 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         denoiser.train()
         measure = body.objective.held_out
         self.context.metric({"step": self.state.global_step, measure: value})
+        if body.checkpoint.best:
+            keep_if_best(self.context.entry, value, self.state.global_step, self._write_model)
         told = {"step": self.state.global_step, "bound": value, "measure": measure.replace("_", " "), "unit": body.objective.unit}
         self.context.emit("evaluate", told)
         found = {"eval_loss": value}
@@ -163,17 +166,22 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         super()._save_checkpoint(model, trial)
         step = self.state.global_step
         folder = Path(self.args.output_dir)
+        body = self.context.stage.body
+        assert isinstance(body, Training)
         if self.average is not None:
             self.average.save(folder / f"checkpoint-{step}")
+            if body.checkpoint.keep != 1:
+                self._write_model(folder / f"checkpoint-{step}" / AVERAGE)
         final = folder / f"step-{step}"
         shutil.rmtree(final, ignore_errors=True)
         (folder / f"checkpoint-{step}").rename(final)
         (final / "COMPLETE").write_text(self.context.stage_id + "\n", encoding="utf-8")
-        body = self.context.stage.body
-        assert isinstance(body, Training)
-        for _, old in self.context.entry.complete_checkpoints()[: -body.checkpoint.keep]:
-            (old / "COMPLETE").unlink()
-            shutil.rmtree(old)
+        forget_older(self.context.entry, body.checkpoint.keep)
+
+    def _write_model(self, folder: Path) -> None:
+        """Write the weights as they would be written now, were this the end: the average where there is one."""
+        with self.average.in_place() if self.average is not None else nullcontext():
+            save(self.model.network, folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load the network inside the denoiser."""

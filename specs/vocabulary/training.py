@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from dllm_run.specs.arithmetic import optimizer_steps
 from dllm_run.specs.compatibility import Condition, Relation, Requirement, Row
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
@@ -98,7 +99,16 @@ class Checkpoint:
         above=0,
         maximum=1,
     )
-    keep: int = leaf("How many of the newest stay.", default=1, minimum=1)
+    keep: int | str = leaf(
+        "How many of the newest stay, as models that later stages may name; `all`: every one.", default=1, minimum=1, pattern=r"^all$(?!\n)"
+    )
+    best: bool = leaf("Whether the weights with the lowest held-out measure are kept too, for `checkpoint: best`.", default=False)
+
+    def kept(self, total: int) -> list[int]:
+        """The steps that are there after a run of so many; the last one is always saved."""
+        every = max(1, self.every.of(total))
+        saved = sorted({*range(every, total + 1, every), total})
+        return saved if isinstance(self.keep, str) else saved[-self.keep :]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +130,15 @@ class Training(Stage):
             label="the data set has no `holdout`",
             cure=("data.holdout", 0.05),
             code="E314",
+        ),
+        Requirement(
+            subject="checkpoint.best",
+            trait="evaluate",
+            relation=Relation.GIVEN,
+            when=(Condition(trait="checkpoint.best", values=(True,)),),
+            message="the best checkpoint is the one with the lowest held-out measure, and nothing is evaluated",
+            cure=("evaluate.every", 0.1),
+            code="E491",
         ),
         Requirement(
             subject="data.max_length",
@@ -154,8 +173,18 @@ class Training(Stage):
         return self.objective.edit_heads
 
     def promoted(self) -> frozenset[Path]:
-        """The micro batch, under dropout: stock modules draw it for each micro batch, so that its size changes the result."""
-        return frozenset({("batch", "micro")}) if self.model.drops else frozenset()
+        """What changes a result in spite of its effect.
+
+        The micro batch, under dropout: stock modules draw it for each micro batch. What is evaluated, and when, where the best stays.
+        """
+        dropout = {("batch", "micro")} if self.model.drops else set()
+        return frozenset(dropout | _DECIDE_THE_BEST if self.checkpoint.best else dropout)
+
+    def nearest_kept(self, step: int) -> int | None:
+        """The step nearest to this one whose weights are kept; None where the length of the run follows from its data."""
+        if self.duration.unit != "steps":
+            return None
+        return min(self.checkpoint.kept(optimizer_steps(self.duration, batch=self.batch.global_) or 1), key=lambda kept: abs(kept - step))
 
     def completed(self) -> "Training":
         batch = replace(self.batch, micro=self.batch.micro or self.batch.global_)
@@ -196,3 +225,7 @@ class Training(Stage):
                     related=((("duration",), why),),
                     severity="error" if name == "evaluate" else "warning",
                 )
+
+
+_DECIDE_THE_BEST: set[Path] = {("evaluate", "every"), ("evaluate", "limit"), ("checkpoint", "best")}
+"""Fields on which it depends which weights are the best."""

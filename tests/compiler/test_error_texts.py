@@ -99,6 +99,12 @@ def blocks(fields: str, attention: str = "block_causal") -> str:
     return trained.replace("objective: mdlm", f"objective: {{type: bd3lm, {fields}}}").replace("tokenizer: bytes", model)
 
 
+def at_checkpoint(which: str, training: str = "checkpoint: {every: 20 steps}") -> str:
+    """SPEC whose samples come from weights on the way of the training."""
+    taken = f'    model: {{from: "${{stages.train}}", checkpoint: {which}}}\n    prompts'
+    return edited("duration: 100 steps", f"duration: 100 steps\n    {training}", "    model: ${stages.train}\n    prompts", taken)
+
+
 AS_GGUF = '  file: {kind: convert, model: "${stages.train}", to: gguf}\n'
 GPU = "compute: {gpus_per_node: 1, gpu: GPU}"
 
@@ -445,6 +451,12 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E430-seed": (edited("max_new_tokens: 64", "max_new_tokens: 64\n    seed: 3"), ()),
     "E430-window": (edited("duration: 100 steps", "duration: 100 steps\n    stop: {loss_above: 10, window: 20}"), ()),
     "E490": (edited("duration: 100 steps", "duration: 100 steps\n    stop: {patience: 3}"), ()),
+    "E491": (edited("duration: 100 steps", "duration: 100 steps\n    checkpoint: {best: true}"), ()),
+    "E492": (at_checkpoint("best"), ()),
+    "E492-source": (edited(MODEL, "{from: ./weights, tokenizer: bytes, checkpoint: best}"), ()),
+    "E493": (at_checkpoint("step 25", "checkpoint: {every: 20 steps, keep: all}"), ()),
+    "E493-keep": (at_checkpoint("step 20", "checkpoint: {every: 20 steps, keep: 2}"), ()),
+    "E103-checkpoint": (at_checkpoint("newest"), ()),
     # Inputs that are here.
     "E450": (edits("${stages.train}"), ()),
     "E451": (aligned("start: masks"), ()),
