@@ -102,7 +102,7 @@ def _arguments(body: Training, context: Context, steps: int) -> TrainingArgument
     """Every argument that we rely on, also where it is the library's default."""
     optimizer, batch, compute = body.optimizer, body.batch, body.compute
     assert batch.micro is not None
-    schedule = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}[optimizer.lr_schedule]
+    schedule, warmup = build(optimizer.lr_schedule), optimizer.warmup.of(steps)
     evaluate = body.evaluate
     return TrainingArguments(
         output_dir=str(context.entry.checkpoints),
@@ -110,8 +110,9 @@ def _arguments(body: Training, context: Context, steps: int) -> TrainingArgument
         per_device_train_batch_size=batch.micro,
         gradient_accumulation_steps=batch.global_ // batch.micro,
         learning_rate=optimizer.learning_rate,
-        lr_scheduler_type=schedule,
-        warmup_steps=optimizer.warmup.of(steps),
+        lr_scheduler_type=schedule.name,
+        lr_scheduler_kwargs=schedule.arguments(steps, warmup, optimizer.learning_rate),
+        warmup_steps=warmup,
         weight_decay=optimizer.weight_decay,
         adam_beta1=optimizer.beta1,
         adam_beta2=optimizer.beta2,

@@ -14,6 +14,8 @@ from dllm_run.specs.quantity import FRACTION, Quantity
 from dllm_run.specs.reference import Reference
 
 from .data import Data
+from .lr_schedules import LrSchedule
+from .lr_schedules.constant import ConstantRate
 from .model import Model
 from .objectives import Objective
 from .stages import Stage
@@ -59,7 +61,7 @@ class Optimizer:
     """AdamW and its learning-rate schedule."""
 
     learning_rate: float = leaf("Peak learning rate.", above=0, example="1e-3")
-    lr_schedule: str = leaf("Learning rate after the warm-up.", default="constant", choices=("constant", "linear", "cosine"))
+    lr_schedule: LrSchedule = leaf("Learning rate after the warm-up.", factory=ConstantRate)
     warmup: Quantity = leaf(
         "Linear warm-up: `100 steps` or a fraction of the run.",
         factory=lambda: Quantity.parse(0.0),
@@ -212,6 +214,10 @@ class Training(Stage):
                 fix=(("optimizer", "warmup"), 0.1),
                 related=((("duration",), why),),
             )
+        for found in self.optimizer.lr_schedule.problems_within(total, warmup.of(total)):
+            inside = ("optimizer", "lr_schedule")
+            fix = None if found.fix is None else ((*inside, *found.fix[0]), found.fix[1])
+            yield replace(found, path=(*inside, *found.path), fix=fix, related=((("duration",), why),))
         events = [("checkpoint", self.checkpoint.every)]
         if self.evaluate is not None:
             events.append(("evaluate", self.evaluate.every))

@@ -392,6 +392,8 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E311-flag": (SPEC, ("stages.train.batch=33",)),
     "E312": (edited("warmup: 0.1", "warmup: 200 steps"), ()),
     "E312-epochs": (sudoku("100 steps", "2 epochs", "warmup: 0.1", "warmup: 200 steps"), ()),
+    "E312-decay": (edited("warmup: 0.1", "warmup: 0.5, lr_schedule: {type: wsd, decay: 60 steps}"), ()),
+    "E312-polynomial": (edited("warmup: 0.1", "warmup: 100 steps, lr_schedule: polynomial"), ()),
     "E313-epochs": (sudoku("100 steps", "2 epochs\n    evaluate: {every: 50 steps}\n    checkpoint: {every: 50 steps}"), ()),
     "E313": (edited("100 steps", "100 steps\n    evaluate: {every: 500 steps}"), ()),
     "E313-warning": (edited("100 steps", "100 steps\n    checkpoint: {every: 500 steps}"), ()),
