@@ -91,7 +91,6 @@ def weights_of(entry: Entry, checkpoint: str, stage: str) -> Path:
     if not folder.is_dir():
         kept = ", ".join(f"step {step}" for step in results.get("kept_steps", []))
         reason = "it was trained when its `checkpoint` said otherwise, or is shorter"
-        raise Failure(
-            f"stage {stage} has kept {kept or 'its last weights alone'}, not {checkpoint}: {reason}; without {entry.path} it is trained again"
-        )
+        cure = f"without {entry.path} it is trained again"
+        raise Failure(f"stage {stage} has kept {kept or 'its last weights alone'}, not {checkpoint}: {reason}; {cure}")
     return folder

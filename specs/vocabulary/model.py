@@ -130,7 +130,7 @@ class Model(Compatible):
         revised_by="revision",
     )
     checkpoint: str = leaf(
-        "Which weights of the training stage in `from`: the last, the best (needs its `checkpoint.best`), or those of a step that it keeps.",
+        "Which weights of the training stage in `from`: the last, the best (if it keeps them), or those of a step that it keeps.",
         default="last",
         pattern=r"^(last|best|step [1-9][0-9]*)$(?!\n)",
         example="step 200",
