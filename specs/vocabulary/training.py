@@ -104,7 +104,12 @@ class Checkpoint:
     keep: int | str = leaf(
         "How many of the newest stay, as models that later stages may name; `all`: every one.", default=1, minimum=1, pattern=r"^all$(?!\n)"
     )
-    best: bool = leaf("Whether the weights with the lowest held-out measure are kept too, for `checkpoint: best`.", default=False)
+    best: bool = leaf(
+        "Whether the weights with the lowest held-out measure are kept too, for `checkpoint: best`.",
+        default=False,
+        effect=Effect.RESULT,
+        late=True,
+    )
 
     def kept(self, total: int) -> list[int]:
         """The steps that are there after a run of so many; the last one is always saved."""
@@ -233,5 +238,5 @@ class Training(Stage):
                 )
 
 
-_DECIDE_THE_BEST: set[Path] = {("evaluate", "every"), ("evaluate", "limit"), ("checkpoint", "best")}
+_DECIDE_THE_BEST: set[Path] = {("evaluate", "every"), ("evaluate", "limit")}
 """Fields on which it depends which weights are the best."""
