@@ -21,6 +21,7 @@ from .edit_heads import add_heads, has_heads, leave_unread
 from .ema import Average
 from .failure import Failure
 from .history import history
+from .kept import write_kept
 from .models import adapt, load
 from .noise import Stream
 from .prepared import HELD_OUT, TRAIN, Sequences, Split
@@ -101,7 +102,7 @@ def _arguments(body: Training, context: Context, steps: int) -> TrainingArgument
     """Every argument that we rely on, also where it is the library's default."""
     optimizer, batch, compute = body.optimizer, body.batch, body.compute
     assert batch.micro is not None
-    schedule = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}[optimizer.lr_schedule]
+    schedule, warmup = build(optimizer.lr_schedule), optimizer.warmup.of(steps)
     evaluate = body.evaluate
     return TrainingArguments(
         output_dir=str(context.entry.checkpoints),
@@ -109,8 +110,9 @@ def _arguments(body: Training, context: Context, steps: int) -> TrainingArgument
         per_device_train_batch_size=batch.micro,
         gradient_accumulation_steps=batch.global_ // batch.micro,
         learning_rate=optimizer.learning_rate,
-        lr_scheduler_type=schedule,
-        warmup_steps=optimizer.warmup.of(steps),
+        lr_scheduler_type=schedule.name,
+        lr_scheduler_kwargs=schedule.arguments(steps, warmup, optimizer.learning_rate),
+        warmup_steps=warmup,
         weight_decay=optimizer.weight_decay,
         adam_beta1=optimizer.beta1,
         adam_beta2=optimizer.beta2,
@@ -128,6 +130,7 @@ def _arguments(body: Training, context: Context, steps: int) -> TrainingArgument
         save_total_limit=None,
         save_only_model=False,
         logging_strategy="no",
+        logging_nan_inf_filter=False,  # a loss that is no number stops the run before
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -153,11 +156,13 @@ def _finish(context: Context, network: Any, tokenizer: Any, steps: int, seconds:
     save_curve(png, found, measure=name, unit=unit)
     shown = {"train": found.train, "held_out": found.held_out, "measure": name, "unit": unit, "png": str(_shown(png))}
     context.emit("curve", shown)
+    kept = write_kept(context.entry, steps, tokenizer)
     last = [loss for _, loss in found.train[-max(1, len(found.train) // 20) :]]
     return {
         "steps": steps,
         "loss": math.fsum(last) / len(last) if last else None,
         f"held_out_{measure}": found.held_out[-1][1] if found.held_out else None,
+        **kept,
         "parameters": network.num_parameters(),
         "seconds": round(seconds, 1),
     }

@@ -13,14 +13,17 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from dllm_run.specs.vocabulary.training import Training
 
+from .alarm import Alarm, Measured
 from .checkpoint import restore, save
 from .context import Context
 from .denoiser import Denoiser
 from .ema import Average
 from .held_out import held_out_loss
+from .kept import AVERAGE, forget_older, keep_if_best
 from .noise import Stream
 from .objectives import Objective
 from .prepared import Sequences
+from .rows import Rows
 from .training_rows import InOrder, TrainingRows, rows_of
 
 
@@ -58,6 +61,11 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         # The loss is divided by the denominator of the whole step: Trainer must not divide by the accumulation again.
         self.loss_is_scaled_for_ga = True
         self.step_loss = torch.zeros((), dtype=torch.float64)
+        body = context.stage.body
+        assert isinstance(body, Training)
+        self.alarm = Alarm(context, body.stop)
+        self.seen_rows: list[Rows] = []
+        self.grad_norm: float | None = None
 
     def _get_train_sampler(self, train_dataset: Any = None) -> InOrder:
         rows = train_dataset if train_dataset is not None else self.train_dataset
@@ -78,9 +86,32 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         with self._dropout(inputs):
             loss = model(self.objective.loss, rows, self.objective.draw(self.noise, rows))
         share: Tensor = loss.numerator / num_items_in_batch.to(loss.numerator.dtype).clamp(min=1)
-        self.step_loss = self.step_loss + share.detach().double().cpu()
+        told = share.detach().double().cpu()
+        self.step_loss = self.step_loss + told
+        self.seen_rows.append(rows)
+        self.alarm.finite(float(told), self.state.global_step + 1, self.seen_rows, self._by_itself)
         processes: int = self.accelerator.num_processes
         return share * processes
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Called between the last backward pass of a step and the optimizer: the last moment to stop."""
+        found = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self.grad_norm = None if found is None else float(found)
+        self.alarm.step(float(self.step_loss), self.grad_norm, self.state.global_step + 1, self.seen_rows, self._by_itself)
+        self.seen_rows = []
+        return found
+
+    def _by_itself(self, row: Rows, gradient: bool) -> Measured:
+        """Loss, and norm of the gradient if asked for, of one row without the others."""
+        with torch.set_grad_enabled(gradient), self.compute_loss_context_manager():
+            loss = self.model(self.objective.loss, row, self.objective.draw(self.noise, row))
+            value: Tensor = loss.numerator / loss.denominator.to(loss.numerator).clamp(min=1)
+        if not gradient:
+            return Measured(float(value))
+        self.model.zero_grad()
+        torch.autograd.backward(value)
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        return Measured(float(value.detach()), float(torch.nn.utils.get_total_norm(gradients)))
 
     @contextmanager
     def _dropout(self, inputs: dict[str, Any]) -> Iterator[None]:
@@ -115,6 +146,8 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         denoiser.train()
         measure = body.objective.held_out
         self.context.metric({"step": self.state.global_step, measure: value})
+        if body.checkpoint.best:
+            keep_if_best(self.context.entry, value, self.state.global_step, self._write_model)
         told = {"step": self.state.global_step, "bound": value, "measure": measure.replace("_", " "), "unit": body.objective.unit}
         self.context.emit("evaluate", told)
         found = {"eval_loss": value}
@@ -133,17 +166,22 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         super()._save_checkpoint(model, trial)
         step = self.state.global_step
         folder = Path(self.args.output_dir)
+        body = self.context.stage.body
+        assert isinstance(body, Training)
         if self.average is not None:
             self.average.save(folder / f"checkpoint-{step}")
+            if body.checkpoint.keep != 1:
+                self._write_model(folder / f"checkpoint-{step}" / AVERAGE)
         final = folder / f"step-{step}"
         shutil.rmtree(final, ignore_errors=True)
         (folder / f"checkpoint-{step}").rename(final)
         (final / "COMPLETE").write_text(self.context.stage_id + "\n", encoding="utf-8")
-        body = self.context.stage.body
-        assert isinstance(body, Training)
-        for _, old in self.context.entry.complete_checkpoints()[: -body.checkpoint.keep]:
-            (old / "COMPLETE").unlink()
-            shutil.rmtree(old)
+        forget_older(self.context.entry, body.checkpoint.keep)
+
+    def _write_model(self, folder: Path) -> None:
+        """Write the weights as they would be written now, were this the end: the average where there is one."""
+        with self.average.in_place() if self.average is not None else nullcontext():
+            save(self.model.network, folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load the network inside the denoiser."""

@@ -69,7 +69,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stage in the store: `<output>/`, DONE, `checkpoints/step-N/`, `attempts/N/`."""
+    """One stage in the store: `<output>/`, `best/` and `steps/step-N/` of a training, DONE, `checkpoints/step-N/`, `attempts/N/`."""
 
     path: Path
 
@@ -86,6 +86,12 @@ class Entry:
     def output(self, name: str) -> Path:
         """The folder of an output."""
         return self.path / name
+
+    def weights(self, checkpoint: str) -> Path:
+        """The folder of a trained model: `last`, `best`, or `step N`."""
+        if checkpoint == "last":
+            return self.output("model")
+        return self.path / "best" if checkpoint == "best" else self.path / "steps" / checkpoint.replace(" ", "-")
 
     @property
     def results_file(self) -> Path:

@@ -41,7 +41,8 @@ class Course:
     micro: int
     accumulation: int
     checkpoints: int | None
-    kept: int
+    kept: int | None
+    """Of the checkpoints; None: all of them."""
     checkpoint_bytes: int | None
 
 
@@ -133,7 +134,7 @@ def _course(stage: Training, facts: Facts) -> Course:
         micro=micro,
         accumulation=max(1, stage.batch.global_ // (micro * world_of(stage.compute))),
         checkpoints=None if exact is None else math.ceil(exact / max(1, stage.checkpoint.every.of(exact))),
-        kept=stage.checkpoint.keep,
+        kept=None if isinstance(stage.checkpoint.keep, str) else stage.checkpoint.keep,
         checkpoint_bytes=None if facts.geometry is None else _checkpoint_bytes(facts.geometry, trained_adapter(stage, facts.kept)),
     )
 

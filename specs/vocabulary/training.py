@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from dllm_run.specs.arithmetic import optimizer_steps
 from dllm_run.specs.compatibility import Compatible, Condition, Inert, Relation, Requirement, Row
 from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
@@ -13,9 +14,12 @@ from dllm_run.specs.quantity import FRACTION, Quantity
 from dllm_run.specs.reference import Reference
 
 from .data import Data
+from .lr_schedules import LrSchedule
+from .lr_schedules.constant import ConstantRate
 from .model import Model
 from .objectives import Objective
 from .stages import Stage
+from .stop import Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,7 @@ class Optimizer:
     """AdamW and its learning-rate schedule."""
 
     learning_rate: float = leaf("Peak learning rate.", above=0, example="1e-3")
-    lr_schedule: str = leaf("Learning rate after the warm-up.", default="constant", choices=("constant", "linear", "cosine"))
+    lr_schedule: LrSchedule = leaf("Learning rate after the warm-up.", factory=ConstantRate)
     warmup: Quantity = leaf(
         "Linear warm-up: `100 steps` or a fraction of the run.",
         factory=lambda: Quantity.parse(0.0),
@@ -123,7 +127,21 @@ class Checkpoint:
         above=0,
         maximum=1,
     )
-    keep: int = leaf("How many of the newest stay.", default=1, minimum=1)
+    keep: int | str = leaf(
+        "How many of the newest stay, as models that later stages may name; `all`: every one.", default=1, minimum=1, pattern=r"^all$(?!\n)"
+    )
+    best: bool = leaf(
+        "Whether the weights with the lowest held-out measure are kept too, for `checkpoint: best`.",
+        default=False,
+        effect=Effect.RESULT,
+        late=True,
+    )
+
+    def kept(self, total: int) -> list[int]:
+        """The steps that are there after a run of so many; the last one is always saved."""
+        every = max(1, self.every.of(total))
+        saved = sorted({*range(every, total + 1, every), total})
+        return saved if isinstance(self.keep, str) else saved[-self.keep :]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +163,15 @@ class Training(Stage):
             label="the data set has no `holdout`",
             cure=("data.holdout", 0.05),
             code="E314",
+        ),
+        Requirement(
+            subject="checkpoint.best",
+            trait="evaluate",
+            relation=Relation.GIVEN,
+            when=(Condition(trait="checkpoint.best", values=(True,)),),
+            message="the best checkpoint is the one with the lowest held-out measure, and nothing is evaluated",
+            cure=("evaluate.every", 0.1),
+            code="E491",
         ),
         Requirement(
             subject="data.max_length",
@@ -170,6 +197,7 @@ class Training(Stage):
     duration: Quantity = leaf("How long: steps, epochs or tokens.", units=("steps", "epochs", "tokens"), example="3 epochs")
     evaluate: Evaluate | None = leaf("Evaluation on the hold-out while training; null: none.", default=None, effect=Effect.NONE)
     checkpoint: Checkpoint = leaf("Checkpoints.", factory=Checkpoint, effect=Effect.NONE)
+    stop: Stop | None = leaf("Limits beyond which the run stops; null: only what is no number stops it.", default=None, effect=Effect.NONE)
 
     def draws_random_numbers(self) -> bool:
         return True
@@ -178,8 +206,18 @@ class Training(Stage):
         return self.objective.edit_heads
 
     def promoted(self) -> frozenset[Path]:
-        """The micro batch, under dropout: stock modules draw it for each micro batch, so that its size changes the result."""
-        return frozenset({("batch", "micro")}) if self.model.drops else frozenset()
+        """What changes a result in spite of its effect.
+
+        The micro batch, under dropout: stock modules draw it for each micro batch. What is evaluated, and when, where the best stays.
+        """
+        dropout = {("batch", "micro")} if self.model.drops else set()
+        return frozenset(dropout | _DECIDE_THE_BEST if self.checkpoint.best else dropout)
+
+    def nearest_kept(self, step: int) -> int | None:
+        """The step nearest to this one whose weights are kept; None where the length of the run follows from its data."""
+        if self.duration.unit != "steps":
+            return None
+        return min(self.checkpoint.kept(optimizer_steps(self.duration, batch=self.batch.global_) or 1), key=lambda kept: abs(kept - step))
 
     def completed(self) -> "Training":
         batch = replace(self.batch, micro=self.batch.micro or self.batch.global_)
@@ -207,6 +245,10 @@ class Training(Stage):
                 fix=(("optimizer", "warmup"), 0.1),
                 related=((("duration",), why),),
             )
+        for found in self.optimizer.lr_schedule.problems_within(total, warmup.of(total)):
+            inside = ("optimizer", "lr_schedule")
+            fix = None if found.fix is None else ((*inside, *found.fix[0]), found.fix[1])
+            yield replace(found, path=(*inside, *found.path), fix=fix, related=((("duration",), why),))
         events = [("checkpoint", self.checkpoint.every)]
         if self.evaluate is not None:
             events.append(("evaluate", self.evaluate.every))
@@ -220,3 +262,7 @@ class Training(Stage):
                     related=((("duration",), why),),
                     severity="error" if name == "evaluate" else "warning",
                 )
+
+
+_DECIDE_THE_BEST: set[Path] = {("evaluate", "every"), ("evaluate", "limit")}
+"""Fields on which it depends which weights are the best."""

@@ -99,6 +99,12 @@ def blocks(fields: str, attention: str = "block_causal") -> str:
     return trained.replace("objective: mdlm", f"objective: {{type: bd3lm, {fields}}}").replace("tokenizer: bytes", model)
 
 
+def at_checkpoint(which: str, training: str = "checkpoint: {every: 20 steps}") -> str:
+    """SPEC whose samples come from weights on the way of the training."""
+    taken = f'    model: {{from: "${{stages.train}}", checkpoint: {which}}}\n    prompts'
+    return edited("duration: 100 steps", f"duration: 100 steps\n    {training}", "    model: ${stages.train}\n    prompts", taken)
+
+
 AS_GGUF = '  file: {kind: convert, model: "${stages.train}", to: gguf}\n'
 GPU = "compute: {gpus_per_node: 1, gpu: GPU}"
 
@@ -386,6 +392,8 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E311-flag": (SPEC, ("stages.train.batch=33",)),
     "E312": (edited("warmup: 0.1", "warmup: 200 steps"), ()),
     "E312-epochs": (sudoku("100 steps", "2 epochs", "warmup: 0.1", "warmup: 200 steps"), ()),
+    "E312-decay": (edited("warmup: 0.1", "warmup: 0.5, lr_schedule: {type: wsd, decay: 60 steps}"), ()),
+    "E312-polynomial": (edited("warmup: 0.1", "warmup: 100 steps, lr_schedule: polynomial"), ()),
     "E313-epochs": (sudoku("100 steps", "2 epochs\n    evaluate: {every: 50 steps}\n    checkpoint: {every: 50 steps}"), ()),
     "E313": (edited("100 steps", "100 steps\n    evaluate: {every: 500 steps}"), ()),
     "E313-warning": (edited("100 steps", "100 steps\n    checkpoint: {every: 500 steps}"), ()),
@@ -443,6 +451,14 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E430-exact": (blocks("block_size: 1, schedule: cosine, time_sampling: stratified"), ()),
     "E430-time-range": (blocks("block_size: 16, time_epsilon: 0.01, time_range: [0.3, 0.8]"), ()),
     "E430-seed": (edited("max_new_tokens: 64", "max_new_tokens: 64\n    seed: 3"), ()),
+    "E430-window": (edited("duration: 100 steps", "duration: 100 steps\n    stop: {loss_above: 10, window: 20}"), ()),
+    "E490": (edited("duration: 100 steps", "duration: 100 steps\n    stop: {patience: 3}"), ()),
+    "E491": (edited("duration: 100 steps", "duration: 100 steps\n    checkpoint: {best: true}"), ()),
+    "E492": (at_checkpoint("best"), ()),
+    "E492-source": (edited(MODEL, "{from: ./weights, tokenizer: bytes, checkpoint: best}"), ()),
+    "E493": (at_checkpoint("step 25", "checkpoint: {every: 20 steps, keep: all}"), ()),
+    "E493-keep": (at_checkpoint("step 20", "checkpoint: {every: 20 steps, keep: 2}"), ()),
+    "E103-checkpoint": (at_checkpoint("newest"), ()),
     # Inputs that are here.
     "E450": (edits("${stages.train}"), ()),
     "E451": (aligned("start: masks"), ()),

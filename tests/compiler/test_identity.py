@@ -226,7 +226,7 @@ def test_every_leaf_of_every_stage_is_mutated_unless_it_has_one_value_only(compl
         pytest.param("stages.train.launch={type: local, partition: null, cpus_per_task: null}", False, id="none-launcher"),
         pytest.param("launch.time=1:00:00", False, id="none-time"),
         pytest.param("launch.extra.comment=theirs", False, id="none-extra"),
-        pytest.param("stages.train.evaluate.every=10 steps", False, id="none-evaluate"),
+        pytest.param("stages.train.evaluate.every=10 steps", True, id="result-evaluate-where-the-best-is-kept"),
         pytest.param("stages.train.checkpoint.keep=5", False, id="none-checkpoint"),
         pytest.param("stages.train.batch.micro=4", False, id="numerics-micro"),
         pytest.param("compute.device=cuda", False, id="numerics-device"),
