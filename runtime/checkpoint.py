@@ -103,7 +103,7 @@ def save(network: Any, folder: Path, state: Mapping[str, Tensor] | None = None, 
     """
     adapter = vars(network).get("adapter")
     if adapter is not None:
-        adapter.save(folder)
+        adapter.save(folder, state)
         return
     published, form = vars(network.config).get("published"), published_format(network)
     if published is None or form is None:

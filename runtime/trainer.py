@@ -18,9 +18,11 @@ from .context import Context
 from .denoiser import Denoiser
 from .ema import Average
 from .held_out import held_out_loss
+from .meeting import barrier, summed
 from .noise import Stream
 from .objectives import Objective
 from .prepared import Split
+from .sharing import refuse_otherwise, write_world
 from .training_rows import InOrder, TrainingRows, rows_of
 
 
@@ -66,8 +68,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
         """The objective's own denominator over all micro batches and processes."""
         counted = sum((self.objective.denominator(rows_of(inputs)) for inputs in batch_samples), torch.zeros((), dtype=torch.float64))
-        total: Tensor = self.accelerator.gather(counted.to(device)).sum()
-        return total
+        return summed(counted.to(device))
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Tensor | None = None
@@ -102,7 +103,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         assert isinstance(body, Training) and body.evaluate is not None and body.batch.micro is not None
         denoiser: Denoiser = self.model
         count = min(len(self.held_out), body.evaluate.limit or len(self.held_out))
-        denoiser.eval()
+        self.model_wrapped.eval()
         with self.compute_loss_context_manager(), self.average.in_place() if self.average is not None else nullcontext():
             value = held_out_loss(
                 self.objective,
@@ -111,8 +112,10 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
                 count=count,
                 batch=body.batch.micro,
                 stream=Stream(self.context.seed, "evaluate"),
+                world=self.context.world,
+                within=self.model_wrapped,
             )
-        denoiser.train()
+        self.model_wrapped.train()
         measure = body.objective.held_out
         self.context.metric({"step": self.state.global_step, measure: value})
         told = {"step": self.state.global_step, "bound": value, "measure": measure.replace("_", " "), "unit": body.objective.unit}
@@ -125,6 +128,8 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save the network inside the denoiser, as transformers would."""
         assert output_dir is not None
+        if not self.context.world.first:
+            return
         state = None if state_dict is None else {name.removeprefix("network."): value for name, value in state_dict.items()}
         save(self.model.network, Path(output_dir), state)
 
@@ -133,6 +138,14 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         super()._save_checkpoint(model, trial)
         step = self.state.global_step
         folder = Path(self.args.output_dir)
+        # What every process has written is there before a reader is told that it is.
+        barrier()
+        if self.context.world.first:
+            self._complete(folder, step)
+        barrier()
+
+    def _complete(self, folder: Path, step: int) -> None:
+        write_world(folder / f"checkpoint-{step}", self.context.compute)
         if self.average is not None:
             self.average.save(folder / f"checkpoint-{step}")
         final = folder / f"step-{step}"
@@ -147,9 +160,16 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load the network inside the denoiser."""
-        restore(self.model.network, Path(resume_from_checkpoint))
-        if self.average is not None:
-            self.average.restore(Path(resume_from_checkpoint))
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            restore(self.model.network, Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Also the average of the weights: DeepSpeed loads its weights in a way of its own, and comes by here all the same."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self.average is not None and checkpoint is not None:
+            self.average.restore(Path(checkpoint))
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no types
@@ -164,6 +184,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
         self.first = 0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        assert self.trainer is not None
+        refuse_otherwise(self.trainer.model_wrapped, self.context.compute)
         self.started = time.monotonic()
         self.first = state.global_step
 
@@ -171,7 +193,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
         assert self.trainer is not None
         if self.trainer.average is not None:
             self.trainer.average.update()
-        loss = float(self.trainer.step_loss)
+        # One message a step: the loss of all processes, and whether any of them was asked to stop. They stop at the same step.
+        loss, asked = summed(torch.stack([self.trainer.step_loss, torch.tensor(float(self.context.asked), dtype=torch.float64)])).tolist()
+        self.context.interrupted = asked > 0
         self.trainer.step_loss = torch.zeros((), dtype=torch.float64)
         rate = self.tokens_per_step * (state.global_step - self.first) / max(1e-9, time.monotonic() - self.started)
         lr = float(kwargs["lr_scheduler"].get_last_lr()[0])
