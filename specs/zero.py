@@ -84,7 +84,6 @@ def _config(layout: Layout, zero: Config) -> Config:
         "communication_data_type": layout.precision,
         "prescale_gradients": False,
         "gradient_predivide_factor": 1.0,
-        "sparse_gradients": False,
         "disable_allgather": False,
         # The optimizer is torch's AdamW: DeepSpeed would refuse what it has not tested, and replace it where it offloads.
         "zero_allow_untested_optimizer": True,
