@@ -33,19 +33,20 @@ def projected(features_RD: Tensor, projection: Projection, target_R: Tensor, wei
 
 
 def within(linear: nn.Linear, features_RD: Tensor, target_R: Tensor, weight_R: Tensor, never: int) -> CrossEntropy:
-    """The same in the place of the layer's own pass: what gathers its weights for a pass, and their gradient after it, does so for this one."""
+    """The same in the place of the layer's own pass: whatever gathers weights for a pass and gradients after it does so for this one."""
     own = vars(linear).pop("forward", None)
+    module: Any = linear
 
     def forward(features_RD: Tensor) -> tuple[Tensor, ...]:
         return tuple(projected(features_RD, Projection(linear.weight, linear.bias), target_R, weight_R, never))
 
-    linear.forward = forward
+    module.forward = forward
     try:
-        return CrossEntropy(*linear(features_RD))
+        return CrossEntropy(*module(features_RD))
     finally:
-        del linear.forward
+        del module.forward
         if own is not None:
-            linear.forward = own
+            module.forward = own
 
 
 def through(logits_of: Callable[[Tensor], Tensor], hidden_RD: Tensor, target_R: Tensor, weight_R: Tensor, chunk: int) -> CrossEntropy:

@@ -44,6 +44,8 @@ def prepare(body: Training) -> None:
         os.environ["DS_ACCELERATOR"] = "cpu"
     if importlib.util.find_spec("deepspeed") is None:
         raise Failure(f"{body.compute.shared_by} is DeepSpeed's, which is not here: `pip install deepspeed`, or another strategy")
+    # Deterministic algorithms fill fresh memory, and DeepSpeed's buffers are gigabytes of which a small model uses the first few bytes.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of a module
     # An extension that speeds up messages on one machine. It is compiled in the first run, minutes of silence, and where a run was killed
     # meanwhile the next one waits for it for ever.
     importlib.import_module("deepspeed.ops").__compatible_ops__["deepspeed_shm_comm"] = False

@@ -143,16 +143,16 @@ def alike(place: Place, folder: Path, *flags: str, spec: str = SPEC) -> Place:
 def children(pid: int) -> list[int]:
     """Processes that a process has started, and those that these have."""
     found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
             continue
         try:
-            stat = Path(f"/proc/{name}/stat").read_text()
+            stat = (folder / "stat").read_text()
         except OSError:
             continue
         fields = stat.rpartition(")")[2].split()
         if int(fields[1]) == pid and fields[0] != "Z":
-            found += [int(name), *children(int(name))]
+            found += [int(folder.name), *children(int(folder.name))]
     return found
 
 
