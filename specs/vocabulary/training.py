@@ -106,6 +106,9 @@ class Checkpoint:
     keep: int = leaf("How many of the newest stay.", default=1, minimum=1)
 
 
+_DIVIDING = tuple(name for name, strategy in STRATEGIES.items() if strategy.weights)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training(Stage):
     """Fields of the stages that change weights."""
@@ -138,8 +141,8 @@ class Training(Stage):
             Requirement(
                 subject=subject,
                 trait="compute.strategy",
-                values=tuple(name for name, strategy in STRATEGIES.items() if not strategy.weights),
-                when=(Condition(trait=subject, given=True),),
+                values=tuple(name for name, strategy in STRATEGIES.items() if strategy.several and not strategy.weights),
+                when=(Condition(trait=subject, given=True), Condition(trait="compute.strategy", values=_DIVIDING)),
                 message=message,
                 code="E483",
                 cure=("compute.strategy", "zero2"),
