@@ -68,7 +68,7 @@ class _Sleeper(Job):
 
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Job:
-    return _Sleeper(plan=tmp_path, stage_id="0", runs=tmp_path, base=tmp_path)
+    return _Sleeper(plan=tmp_path, stage_id="0", runs=tmp_path, base=tmp_path, processes=1)
 
 
 def wait_for(log: Path, text: str) -> None:
