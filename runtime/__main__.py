@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from dllm_run.specs.canonical import pretty
-from dllm_run.specs.environment import ALWAYS, UNLESS_GIVEN
+from dllm_run.specs.environment import ALWAYS, RANK, UNLESS_GIVEN
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.plan import Plan, words_beside
 from dllm_run.specs.store import Attempt, Entry, Runs, write_atomic
@@ -68,6 +68,10 @@ def _run(plan: Plan, arguments: argparse.Namespace) -> int:
         os.environ.setdefault(name, value)
     if world.size > 1:
         dies_with_parent()
+    else:
+        # Of a launcher that started one process: accelerate would make a process group of it.
+        for name in RANK:
+            os.environ.pop(name, None)
     return _lead(job) if world.first else _follow(job)
 
 

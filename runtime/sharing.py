@@ -38,10 +38,10 @@ def sharing(body: Training) -> dict[str, Any]:
 
 def prepare(body: Training) -> None:
     """Before anything of the library behind a strategy is loaded. Raises Failure where it is not here."""
+    if body.compute.device == "cpu":
+        os.environ["DS_ACCELERATOR"] = "cpu"  # or it looks for others, and says that there is none
     if STRATEGIES[body.compute.shared_by].zero_stage is None:
         return
-    if body.compute.device == "cpu":
-        os.environ["DS_ACCELERATOR"] = "cpu"
     if importlib.util.find_spec("deepspeed") is None:
         raise Failure(f"{body.compute.shared_by} is DeepSpeed's, which is not here: `pip install deepspeed`, or another strategy")
     # Deterministic algorithms fill fresh memory, and DeepSpeed's buffers are gigabytes of which a small model uses the first few bytes.
