@@ -103,15 +103,18 @@ def save(network: Any, folder: Path, state: Mapping[str, Tensor] | None = None, 
     """
     adapter = vars(network).get("adapter")
     if adapter is not None:
-        adapter.save(folder)
+        adapter.save(folder, state)
         return
     published, form = vars(network.config).get("published"), published_format(network)
+    tied = set(network.all_tied_weights_keys or ())
     if published is None or form is None:
+        if state is not None:
+            # Matrices that are one in the network are gathered one by one: it would not be seen that they are.
+            state = {name: value for name, value in state.items() if name not in tied}
         network.save_pretrained(str(folder), state_dict=state, max_shard_size=shard_size)
         mark(network, folder)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    tied = set(network.all_tied_weights_keys or ())
     weights = network.state_dict() if state is None else state
     weights = {form.to_original(name): value for name, value in weights.items() if name not in tied}
     save_torch_state_dict(weights, str(folder), metadata={"format": "pt"}, max_shard_size=shard_size)

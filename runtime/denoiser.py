@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from dllm_run.specs.arithmetic import rows_of_chunk
 
-from .cross_entropy import CrossEntropy, projected, through
-from .head import Head
+from .cross_entropy import CrossEntropy, through, within
+from .head import Head, is_divided
 from .seen import Seen
 
 P = ParamSpec("P")
@@ -79,11 +79,16 @@ class Denoiser(nn.Module):
     def cross_entropy(self, hidden_RD: Tensor, target_R: Tensor, weight_R: Tensor) -> CrossEntropy:
         """Weighted sum of -log p of the targets; no tensor of the size of all logits exists."""
         self.head_rows += hidden_RD.shape[0]
-        projection = self._head.projection()
-        if projection is None:
-            chunk = rows_of_chunk(int(self.network.config.vocab_size))
-            return through(self._scored, hidden_RD, target_R, weight_R, chunk)
-        return projected(self._head.features(hidden_RD), projection, target_R, weight_R, self.mask_token)
+        last = self._head.last()
+        if last is None:
+            return through(self._scored, hidden_RD, target_R, weight_R, self.rows_of_chunk(hidden_RD))
+        return within(last, self._head.features(hidden_RD), target_R, weight_R, self.mask_token)
+
+    def rows_of_chunk(self, hidden_RD: Tensor) -> int:
+        """Positions that a head which is no plain layer reads at once."""
+        if is_divided(self.network):
+            return max(1, len(hidden_RD))  # one pass, even over nothing: other processes wait for this one in each
+        return rows_of_chunk(int(self.network.config.vocab_size))
 
     def _scored(self, hidden_RD: Tensor) -> Tensor:
         return self.without_mask(self._head.logits(hidden_RD))

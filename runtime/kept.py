@@ -37,11 +37,15 @@ def best_of(entry: Entry) -> Best | None:
     return min(found, default=None)
 
 
-def keep_if_best(entry: Entry, value: float, step: int, write: Callable[[Path], None]) -> None:
-    """Let `write` put the weights aside where no evaluation before was as low."""
+def is_best(entry: Entry, value: float) -> bool:
+    """Whether no evaluation before was as low."""
     before = best_of(entry)
-    if not math.isfinite(value) or (before is not None and value >= before.value):
-        return
+    return math.isfinite(value) and (before is None or value < before.value)
+
+
+def keep_best(entry: Entry, value: float, step: int, write: Callable[[Path], None]) -> None:
+    """Let `write` put the weights aside, in the place of those that were the best before."""
+    before = best_of(entry)
     folder = entry.checkpoints / f"best-{step}"
     shutil.rmtree(folder, ignore_errors=True)
     write(folder)

@@ -1,8 +1,9 @@
 """One Trainer for all objectives: rows and noise by counter, a loss over the global batch, checkpoints that a reader can trust."""
 
+import functools
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,19 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from dllm_run.specs.vocabulary.training import Training
 
-from .alarm import Alarm, Measured
+from .alarm import Alarm, Measured, MeasureRow
 from .checkpoint import restore, save
 from .context import Context
 from .denoiser import Denoiser
 from .ema import Average
 from .held_out import held_out_loss
-from .kept import AVERAGE, forget_older, keep_if_best
+from .kept import AVERAGE, forget_older, is_best, keep_best
+from .meeting import barrier, summed
 from .noise import Stream
 from .objectives import Objective
 from .prepared import Sequences
 from .rows import Rows
+from .sharing import gathered, refuse_otherwise, weights_are_divided, write_world
 from .training_rows import InOrder, TrainingRows, rows_of
 
 
@@ -74,8 +77,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
         """The objective's own denominator over all micro batches and processes."""
         counted = sum((self.objective.denominator(rows_of(inputs)) for inputs in batch_samples), torch.zeros((), dtype=torch.float64))
-        total: Tensor = self.accelerator.gather(counted.to(device)).sum()
-        return total
+        return summed(counted.to(device))
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Tensor | None = None
@@ -89,7 +91,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         told = share.detach().double().cpu()
         self.step_loss = self.step_loss + told
         self.seen_rows.append(rows)
-        self.alarm.finite(float(told), self.state.global_step + 1, self.seen_rows, self._by_itself)
+        self.alarm.finite(float(told), self.state.global_step + 1, self.seen_rows, self._measure())
         processes: int = self.accelerator.num_processes
         return share * processes
 
@@ -97,9 +99,14 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         """Called between the last backward pass of a step and the optimizer: the last moment to stop."""
         found = super()._get_grad_norm(model, grad_norm=grad_norm)
         self.grad_norm = None if found is None else float(found)
-        self.alarm.step(float(self.step_loss), self.grad_norm, self.state.global_step + 1, self.seen_rows, self._by_itself)
+        loss = self.step_loss if self.alarm.stop is None else summed(self.step_loss.clone())
+        self.alarm.step(float(loss), self.grad_norm, self.state.global_step + 1, self.seen_rows, self._measure())
         self.seen_rows = []
         return found
+
+    def _measure(self) -> MeasureRow | None:
+        """A row by itself is a pass of this process alone, and where weights are divided no process can do one."""
+        return None if weights_are_divided(self.context.compute) else self._by_itself
 
     def _by_itself(self, row: Rows, gradient: bool) -> Measured:
         """Loss, and norm of the gradient if asked for, of one row without the others."""
@@ -133,7 +140,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         assert isinstance(body, Training) and body.evaluate is not None and body.batch.micro is not None
         denoiser: Denoiser = self.model
         count = min(len(self.held_out), body.evaluate.limit or len(self.held_out))
-        denoiser.eval()
+        self.model_wrapped.eval()
         with self.compute_loss_context_manager(), self.average.in_place() if self.average is not None else nullcontext():
             value = held_out_loss(
                 self.objective,
@@ -142,12 +149,14 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
                 count=count,
                 batch=body.batch.micro,
                 stream=Stream(self.context.seed, "evaluate"),
+                world=self.context.world,
+                within=self.model_wrapped,
             )
-        denoiser.train()
+        self.model_wrapped.train()
         measure = body.objective.held_out
         self.context.metric({"step": self.state.global_step, measure: value})
         if body.checkpoint.best:
-            keep_if_best(self.context.entry, value, self.state.global_step, self._write_model)
+            self._keep_if_best(value)
         told = {"step": self.state.global_step, "bound": value, "measure": measure.replace("_", " "), "unit": body.objective.unit}
         self.context.emit("evaluate", told)
         found = {"eval_loss": value}
@@ -155,9 +164,20 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found
 
+    def _keep_if_best(self, value: float) -> None:
+        """Put the weights aside where no evaluation before was as low. Every process takes part where weights are divided."""
+        better = self.context.world.first and is_best(self.context.entry, value)
+        if not summed(torch.tensor(float(better))):
+            return
+        state = gathered(self, self.context.compute)
+        if self.context.world.first:
+            keep_best(self.context.entry, value, self.state.global_step, functools.partial(self._write_model, state=state))
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save the network inside the denoiser, as transformers would."""
         assert output_dir is not None
+        if not self.context.world.first:
+            return
         state = None if state_dict is None else {name.removeprefix("network."): value for name, value in state_dict.items()}
         save(self.model.network, Path(output_dir), state)
 
@@ -166,8 +186,16 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         super()._save_checkpoint(model, trial)
         step = self.state.global_step
         folder = Path(self.args.output_dir)
+        # What every process has written is there before a reader is told that it is.
+        barrier()
+        if self.context.world.first:
+            self._complete(folder, step)
+        barrier()
+
+    def _complete(self, folder: Path, step: int) -> None:
         body = self.context.stage.body
         assert isinstance(body, Training)
+        write_world(folder / f"checkpoint-{step}", self.context.compute)
         if self.average is not None:
             self.average.save(folder / f"checkpoint-{step}")
             if body.checkpoint.keep != 1:
@@ -178,16 +206,23 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         (final / "COMPLETE").write_text(self.context.stage_id + "\n", encoding="utf-8")
         forget_older(self.context.entry, body.checkpoint.keep)
 
-    def _write_model(self, folder: Path) -> None:
-        """Write the weights as they would be written now, were this the end: the average where there is one."""
+    def _write_model(self, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
+        """Write the weights as they would be written now, were this the end: the average where there is one, or `state`."""
         with self.average.in_place() if self.average is not None else nullcontext():
-            save(self.model.network, folder)
+            save(self.model.network, folder, state)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load the network inside the denoiser."""
-        restore(self.model.network, Path(resume_from_checkpoint))
-        if self.average is not None:
-            self.average.restore(Path(resume_from_checkpoint))
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            restore(self.model.network, Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Also the average of the weights: DeepSpeed loads its weights in a way of its own, and comes by here all the same."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self.average is not None and checkpoint is not None:
+            self.average.restore(Path(checkpoint))
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no types
@@ -202,6 +237,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
         self.first = 0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        assert self.trainer is not None
+        refuse_otherwise(self.trainer.model_wrapped, self.context.compute)
         self.started = time.monotonic()
         self.first = state.global_step
 
@@ -209,7 +246,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
         assert self.trainer is not None
         if self.trainer.average is not None:
             self.trainer.average.update()
-        loss = float(self.trainer.step_loss)
+        # One message a step: the loss of all processes, and whether any of them was asked to stop. They stop at the same step.
+        loss, asked = summed(torch.stack([self.trainer.step_loss, torch.tensor(float(self.context.asked), dtype=torch.float64)])).tolist()
+        self.context.interrupted = asked > 0
         self.trainer.step_loss = torch.zeros((), dtype=torch.float64)
         rate = self.tokens_per_step * (state.global_step - self.first) / max(1e-9, time.monotonic() - self.started)
         lr = float(kwargs["lr_scheduler"].get_last_lr()[0])

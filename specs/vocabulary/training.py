@@ -12,6 +12,7 @@ from dllm_run.specs.leaves import Path
 from dllm_run.specs.problem import Problem, nearest_divisors, nearest_multiples
 from dllm_run.specs.quantity import FRACTION, Quantity
 from dllm_run.specs.reference import Reference
+from dllm_run.specs.strategies import STRATEGIES
 
 from .data import Data
 from .lr_schedules import LrSchedule
@@ -49,7 +50,7 @@ class Batch(Compatible):
 
     global_: int = leaf("Rows of an optimizer step over all processes.", unit="rows", minimum=1, alias="global")
     micro: int | None = leaf(
-        "Rows of one forward and backward pass; null: the most that `compute.gpu` holds, or all where none is named. Divides `global`.",
+        "Rows of one forward and backward pass; null: the most that `compute.gpu` holds, or all of a process. Divides `global`.",
         unit="rows",
         default=None,
         minimum=1,
@@ -64,22 +65,27 @@ class Batch(Compatible):
         late=True,
     )
 
-    def problems(self) -> Iterator[Problem]:
-        """A batch that is no whole number of micro batches."""
-        if self.micro is not None and self.global_ % self.micro:
-            micros = nearest_divisors(self.global_, self.micro)
-            wholes = nearest_multiples(self.micro, self.global_)
-            yield Problem(
-                code="E311",
-                message="the batch does not divide",
-                path=("global",),
-                notes=(
-                    f"{self.global_} = micro {self.micro} x accumulation has no whole accumulation",
-                    f"nearest legal: micro {' or '.join(map(str, micros))}, or global {' or '.join(map(str, wholes))}",
-                ),
-                fix=(("micro",), micros[0]),
-                related=((("micro",), "the micro batch"),),
-            )
+    def problems_among(self, processes: int) -> Iterator[Problem]:
+        """A batch that is no whole number of micro batches of every process; paths are those of the batch."""
+        micro = self.micro or 1
+        if self.global_ % (micro * processes) == 0:
+            return
+        factors = [] if self.micro is None else [f"micro {micro}"]
+        factors += ["accumulation", *([f"{processes} processes"] if processes > 1 else [])]
+        micros = nearest_divisors(self.global_ // processes, micro) if self.micro is not None and self.global_ % processes == 0 else []
+        wholes = nearest_multiples(micro * processes, self.global_)
+        legal = [f"{name} {' or '.join(map(str, found))}" for name, found in (("micro", micros), ("global", wholes)) if found]
+        yield Problem(
+            code="E311",
+            message="the batch does not divide",
+            path=("global",),
+            notes=(
+                f"{self.global_} = {' x '.join(factors)} has no whole accumulation",
+                f"nearest legal: {', or '.join(legal)}",
+            ),
+            fix=(("micro",), micros[0]) if micros else (("global",), wholes[0]),
+            related=((("micro",), "the micro batch"),) if self.micro is not None else (),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,12 +150,16 @@ class Checkpoint:
         return saved if isinstance(self.keep, str) else saved[-self.keep :]
 
 
+_DIVIDING = tuple(name for name, strategy in STRATEGIES.items() if strategy.weights)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training(Stage):
     """Fields of the stages that change weights."""
 
     outputs: ClassVar[tuple[str, ...]] = ("model",)
     inherits_model: ClassVar[bool] = True
+    parallel: ClassVar[bool] = True
     data_format: ClassVar[str] = "text"
     """How the rows of this stage's data are read: `text`, or `pairs` of prompt and response."""
     table: ClassVar[tuple[Row, ...]] = (
@@ -179,6 +189,21 @@ class Training(Stage):
             relation=Relation.AT_LEAST,
             message="sequences of {subject} tokens do not fit a model of {trait} positions",
             code="E315",
+        ),
+        *(
+            Requirement(
+                subject=subject,
+                trait="compute.strategy",
+                values=tuple(name for name, strategy in STRATEGIES.items() if strategy.several and not strategy.weights),
+                when=(Condition(trait=subject, given=True), Condition(trait="compute.strategy", values=_DIVIDING)),
+                message=message,
+                code="E483",
+                cure=("compute.strategy", "zero2"),
+            )
+            for subject, message in (
+                ("model.quantization", "{trait} divides the weights, and quantised ones stay whole"),
+                ("ema", "{trait} divides the weights, and their average is kept whole"),
+            )
         ),
     )
 
@@ -220,13 +245,15 @@ class Training(Stage):
         return min(self.checkpoint.kept(optimizer_steps(self.duration, batch=self.batch.global_) or 1), key=lambda kept: abs(kept - step))
 
     def completed(self) -> "Training":
-        batch = replace(self.batch, micro=self.batch.micro or self.batch.global_)
-        return replace(self, model=self.model.completed(), batch=batch, compute=self.compute.completed())
+        batch = replace(self.batch, micro=self.batch.micro or max(1, self.batch.global_ // self.compute.world))
+        return replace(self, model=self.model.completed(), batch=batch, compute=self.compute.completed(parallel=self.parallel))
 
     def problems(self) -> Iterator[Problem]:
         """What would not train, or never happen while training."""
         if self.duration.amount <= 0:
             yield Problem(code="E106", message="a training of no steps", path=("duration",), label="at least `1 step`")
+        yield from (problem.below("compute") for problem in self.compute.problems_of_sharing())
+        yield from (problem.below("batch") for problem in self.batch.problems_among(self.compute.world))
         yield from self._events()
 
     def _events(self) -> Iterator[Problem]:

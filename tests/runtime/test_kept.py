@@ -13,7 +13,7 @@ from torch import Tensor
 from dllm_run.runtime.context import Context
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.history import history
-from dllm_run.runtime.kept import best_of, keep_if_best
+from dllm_run.runtime.kept import best_of, is_best, keep_best
 from dllm_run.runtime.models import load
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Entry
@@ -150,7 +150,8 @@ def test_the_best_is_replaced_by_what_is_lower_and_by_nothing_else(tmp_path: Pat
         folder.mkdir(parents=True)
 
     for value, step in ((2.0, 1), (2.0, 2), (float("nan"), 3), (1.5, 4), (1.7, 5)):
-        keep_if_best(entry, value, step, write)
+        if is_best(entry, value):
+            keep_best(entry, value, step, write)
     found = best_of(entry)
     assert found is not None and found[:2] == (1.5, 4)
     assert [path.name for path in entry.checkpoints.iterdir()] == ["best-4"]

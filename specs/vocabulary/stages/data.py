@@ -11,7 +11,7 @@ from ..data import Data
 from ..special_tokens import SpecialTokens
 from ..starts import Start
 from ..tokenizers import Tokenizer
-from . import UNSEEDED, Stage
+from . import ALONE, UNSEEDED, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class DataStage(Stage):
     outputs: ClassVar[tuple[str, ...]] = ("data",)
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
+        *ALONE,
         UNSEEDED,
         Inert(option="compute.precision", reason="this stage has no model"),
         Inert(option="compute.attention_kernel", reason="this stage has no model"),

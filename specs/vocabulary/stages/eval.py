@@ -16,7 +16,7 @@ from ..model import Model
 from ..objectives import Objective
 from ..samplers import Sampler, sampler_problems
 from ..tasks import BuiltInTask
-from . import Stage
+from . import ALONE, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,7 @@ class Eval(Stage):
     inherits_model: ClassVar[bool] = True
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
+        *ALONE,
         Requirement(
             subject="stage.data",
             trait="data.holdout",

@@ -7,7 +7,7 @@ from dllm_run.specs.compatibility import Inert, Row
 from dllm_run.specs.field import leaf
 
 from ..data import Data
-from . import UNSEEDED, Stage
+from . import ALONE, UNSEEDED, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,7 @@ class TokenizerStage(Stage):
     outputs: ClassVar[tuple[str, ...]] = ("tokenizer",)
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
+        *ALONE,
         UNSEEDED,
         Inert(option="compute.precision", reason="this stage has no model"),
         Inert(option="compute.attention_kernel", reason="this stage has no model"),

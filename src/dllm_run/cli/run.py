@@ -141,7 +141,8 @@ class _Runner:
         if _is_taken(entry):
             self.display.handle({"event": "note", "text": f"another run works on {self.plan.name_of(stage_id)}: waiting for it"})
         launch_log = entry.path / "attempts" / "launch.log"
-        job = Job(plan=self.folder / "plan.json", stage_id=stage_id, runs=self.runs.root, base=self.base)
+        processes = self.plan.stages[stage_id].body.compute.world
+        job = Job(plan=self.folder / "plan.json", stage_id=stage_id, runs=self.runs.root, base=self.base, processes=processes)
         self.child = local.submit(job, launch_log)
         self.ran.append(stage_id)
         tail: Tail | None = None
@@ -161,7 +162,8 @@ class _Runner:
             return INTERRUPTED
         if code != 0 or not entry.done:
             attempts = entry.attempts()
-            log = attempts[-1].log if len(attempts) > known else launch_log
+            # Of several processes the one that failed may not be the first.
+            log = Path(attempts[-1].status().get("log", attempts[-1].log)) if len(attempts) > known else launch_log
             raise StageFailed(_report(self.plan.name_of(stage_id), entry, log, code))
         return 0
 
