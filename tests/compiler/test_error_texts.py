@@ -457,7 +457,10 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E463": (edited("max_length: 64", "max_length: 64, chat_template: llama3", "./docs.txt", "./pairs.csv", "pretrain", "sft"), ()),
     "E464": (edited("max_length: 64", "max_length: 64, padding: train_eos, padding_multiple: 128"), ()),
     "E103-packing": (edited("max_length: 64", "max_length: 64, packing: true"), ()),
-    "E131-chat": (edited("max_length: 64", 'max_length: 64, chat_template: "{% for m in messages %}"', "./docs.txt", "./pairs.csv", "pretrain", "sft"), ()),
+    "E131-chat": (
+        edited("max_length: 64", 'max_length: 64, chat_template: "{% for m in messages %}"', "./docs.txt", "./pairs.csv", "pretrain", "sft"),
+        (),
+    ),
     "E131-condition": (edited("max_length: 64", 'max_length: 64, where: "{{ text| }}"'), ()),
     "E510-condition": (edited("max_length: 64", 'max_length: 64, where: "{{ level > 3 }}"'), ()),
     "E420-streaming": (edited("max_length: 64", "max_length: 64, streaming: true, packing: documents"), ()),

@@ -5,18 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runtime_toys import compiled, run_stage
+from runtime_toys import run_stage
 
+from dllm_run.compiler.compile import Source as CompileSource
+from dllm_run.compiler.compile import compile_spec
+from dllm_run.compiler.lock import Lock
 from dllm_run.runtime.build import build
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.generators.arithmetic import value
 from dllm_run.runtime.generators.countdown import applied
 from dllm_run.runtime.mappings.sharegpt import build as build_sharegpt
 from dllm_run.runtime.prepared import TRAIN, Split
+from dllm_run.specs.plugin import words_in
 from dllm_run.specs.vocabulary.generators.arithmetic import Arithmetic
 from dllm_run.specs.vocabulary.generators.countdown import Countdown
 from dllm_run.specs.vocabulary.generators.reasoning_gym import ReasoningGym
 from dllm_run.specs.vocabulary.mappings.sharegpt import ShareGpt
+from dllm_run.specs.word import using
 
 SPEC = """
 version: 1
@@ -38,7 +43,10 @@ stages:
 
 def ran(folder: Path, sources: str, fields: str = "seed: 0", kind: str = "pretrain", use: str = "") -> Any:
     text = SPEC.replace("SOURCES", sources).replace("FIELDS", fields).replace("KIND", kind).replace("USE", use)
-    return run_stage(compiled(folder, text), "train.data", folder)
+    source = CompileSource(file="spec.yaml", data=text.encode(), read_file=lambda path: (folder / path).read_bytes())
+    plan = compile_spec(source, Lock(folder)).plan
+    with using(words_in("./loud.py", MAPPING.encode()) if use else ()):
+        return run_stage(plan, "train.data", folder)
 
 
 @pytest.mark.parametrize("packing", ["none", "cut", "documents"])

@@ -62,7 +62,7 @@ def test_every_text_goes_into_the_fullest_sequence_that_has_room(lengths: list[i
     assert found == fitted_by_hand(lengths, capacity)
     assert sorted(index for members in found for index in members) == list(range(len(lengths)))
     sums = sorted(sum(lengths[index] for index in members) for members in found)
-    assert not sums or (sums[-1] <= capacity and all(one + two > capacity for one, two in zip(sums, sums[1:], strict=False)))
+    assert not sums or (sums[-1] <= capacity and all(one + two > capacity for one, two in itertools.pairwise(sums)))
 
 
 def test_ordinary_text_fills_more_than_95_per_cent() -> None:
