@@ -12,6 +12,7 @@ from dllm_run.specs.field import fields_of
 from dllm_run.specs.vocabulary.conversions import Conversion
 from dllm_run.specs.vocabulary.families import Family
 from dllm_run.specs.vocabulary.generators import Generator
+from dllm_run.specs.vocabulary.mappings import Mapping
 from dllm_run.specs.vocabulary.kappas import Kappa
 from dllm_run.specs.vocabulary.launchers import Launch
 from dllm_run.specs.vocabulary.objectives import Objective
@@ -29,7 +30,7 @@ from dllm_run.specs.word import Word, family_name, is_family, members
 ROOT = Path(__file__).parents[1]
 SPEC = ROOT / "tests" / "data" / "specs" / "sudoku.yaml"
 FAMILIES: list[type[Word]] = [
-    Conversion, Family, Generator, Kappa, Launch, Objective, Quantization, Sampler, Schedule, Stage, Start, BuiltInTask, Tokenizer,
+    Conversion, Family, Generator, Kappa, Launch, Mapping, Objective, Quantization, Sampler, Schedule, Stage, Start, BuiltInTask, Tokenizer,
     Weighting,
 ]  # fmt: skip
 LAYERS = ("specs", "compiler", "launchers", "runtime", "src/dllm_run/cli")
