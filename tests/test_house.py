@@ -12,9 +12,9 @@ from dllm_run.specs.field import fields_of
 from dllm_run.specs.vocabulary.conversions import Conversion
 from dllm_run.specs.vocabulary.families import Family
 from dllm_run.specs.vocabulary.generators import Generator
-from dllm_run.specs.vocabulary.mappings import Mapping
 from dllm_run.specs.vocabulary.kappas import Kappa
 from dllm_run.specs.vocabulary.launchers import Launch
+from dllm_run.specs.vocabulary.mappings import Mapping
 from dllm_run.specs.vocabulary.objectives import Objective
 from dllm_run.specs.vocabulary.quantizations import Quantization
 from dllm_run.specs.vocabulary.samplers import Sampler
