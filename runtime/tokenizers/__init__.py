@@ -1,9 +1,12 @@
-"""Tokenizers as stock fast tokenizers of transformers. Every module has `build(word, base) -> PreTrainedTokenizerFast`."""
+"""Tokenizers as stock fast tokenizers of transformers. Every module has `build(word, base) -> PreTrainedTokenizerFast`.
+
+Where ids need no library it has `quick(text)` too, which gives the same ids, or None for a text that it does not know.
+"""
 
 import difflib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,8 @@ class Tokens:
     """Jinja template of a chat."""
     added_mask: bool = False
     """Whether the mask token is new, so that the weights have no row for it that means anything."""
+    quick: Callable[[str], list[int] | None] | None = None
+    """Ids of a text where they need no library, which spends most of its time on what is not asked for; None for what it does not know."""
     rows: int = 0
     """Rows of the model's vocabulary, where that has more than there are tokens."""
 
@@ -75,6 +80,8 @@ class Tokens:
 
     def encode_all(self, texts: list[str]) -> list[list[int]]:
         """Token ids of texts, nothing added: `encode` of each, in a fraction of the time."""
+        if self.quick is not None:
+            return [self.encode(text) if (ids := self.quick(text)) is None else ids for text in texts]
         backend = self.fast.backend_tokenizer
         backend.encode_special_tokens = True
         try:
@@ -119,7 +126,9 @@ class Tokens:
 
 def from_word(word: TokenizerWord, base: Path, special: SpecialTokens | None = None) -> Tokens:
     """The tokenizer of a word; `base` is where relative paths start."""
-    return _wrapped(module_of(type(word)).build(word, base), special or SpecialTokens(), None)
+    module = module_of(type(word))
+    found = _wrapped(module.build(word, base), special or SpecialTokens(), None)
+    return replace(found, quick=vars(module).get("quick"))
 
 
 def from_folder(source: Path, special: SpecialTokens | None = None) -> Tokens:

@@ -483,7 +483,7 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E464": (edited("max_length: 64", "max_length: 64, padding: train_eos, padding_multiple: 128"), ()),
     "E103-packing": (edited("max_length: 64", "max_length: 64, packing: true"), ()),
     "E131-chat": (
-        edited("max_length: 64", 'max_length: 64, chat_template: "{% for m in messages %}"', "./docs.txt", "./pairs.csv", "pretrain", "sft"),
+        edited("max_length: 64", 'max_length: 64, chat_template: "{% for m in all %}"', "./docs.txt", "./pairs.csv", "pretrain", "sft"),
         (),
     ),
     "E131-condition": (edited("max_length: 64", 'max_length: 64, where: "{{ text| }}"'), ()),
