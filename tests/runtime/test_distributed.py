@@ -169,6 +169,22 @@ def test_in_float64_the_number_of_processes_is_not_seen(fresh: Place, tmp_path: 
         torch.testing.assert_close(two.weights()[name], value, rtol=0, atol=1e-7)
 
 
+@SLOW
+def test_two_nodes_of_one_process_each_meet_at_the_first(fresh: Place, alone: Place, tmp_path: Path) -> None:
+    """As the script of a cluster starts them, here with both nodes on this machine."""
+    place = alike(fresh, tmp_path / "place", *TWO)
+    more = ["plan.json", place.stage, "--runs", "runs", "--base", "."]
+    where = ["-n", "1", "--nodes", "2", "--address", "127.0.0.1", "--port", str(free_port())]
+    command = [sys.executable, "-m", "dllm_run.launchers.ranks", *where]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    nodes = [
+        subprocess.Popen([*command, "--node", str(node), *more], cwd=place.folder, env=environment, stderr=subprocess.DEVNULL)
+        for node in (1, 0)
+    ]
+    assert [node.wait(timeout=PATIENCE) for node in nodes] == [0, 0], place.told()
+    near(place, alone)
+
+
 # --- death
 
 
