@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from several import KILLED, PATIENCE, Place, alike, children, gone, placed, rank_of
+from runtime_toys import run_stage
+from several import KILLED, PATIENCE, SPEC, Place, alike, children, gone, placed, rank_of
 
 SLOW = pytest.mark.slow
 TWO = ("compute.processes=2",)
@@ -75,7 +76,6 @@ def test_four_processes_without_accumulation_train_as_one_does(fresh: Place, alo
 
 
 DROPOUT = "model.dropout=0.2"
-LORA = "model={from: null, lora: {r: 4, dropout: 0.1}}"
 TIED = "model.scratch.tie_embeddings=true"
 
 
@@ -86,6 +86,59 @@ def test_dropout_and_tied_weights_change_nothing_about_that(strategy: str, more:
     """What is dropped hangs on the micro batch, and which rows share one does not hang on the number of processes."""
     one = alike(fresh, tmp_path / "one", more).ran()
     near(alike(fresh, tmp_path / "two", more, *TWO, f"compute.strategy={strategy}").ran(), one)
+
+
+ADAPTER = SPEC.replace(
+    "  train:\n    kind: pretrain\n",
+    """\
+  base:
+    kind: pretrain
+    data: ${data.toy}
+    objective: mdlm
+    batch: 8
+    optimizer: {learning_rate: 1e-2}
+    duration: 2 steps
+  train:
+    kind: pretrain
+    model: {from: "${stages.base}", lora: {r: 4, dropout: 0.1}}
+""",
+)
+
+
+@pytest.fixture(scope="module")
+def based(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Weights to lay an adapter over."""
+    place = placed(tmp_path_factory.mktemp("based") / "place", spec=ADAPTER)
+    run_stage(place.plan, "base", place.folder)
+    return place
+
+
+@SLOW
+@pytest.mark.parametrize(
+    ("strategy", "more"),
+    [
+        ("ddp", ""),
+        ("fsdp2", ""),
+        pytest.param("zero2", "", marks=ZERO),
+        pytest.param("zero3", "", marks=ZERO),
+        ("ddp", "stages.train.model.quantization=nf4"),
+        pytest.param("zero2", "stages.train.model.quantization=nf4", marks=ZERO),
+    ],
+    ids=lambda value: value.rpartition("=")[2] or "whole",
+)
+def test_an_adapter_is_trained_as_in_one_process_and_goes_on_with_the_same_bits(
+    strategy: str, more: str, based: Place, tmp_path: Path
+) -> None:
+    flags = [more] if more else []
+    several = ["stages.train.compute.processes=2", f"stages.train.compute.strategy={strategy}", *flags]
+    one = alike(based, tmp_path / "one", *flags, spec=ADAPTER).ran()
+    two = alike(based, tmp_path / "two", *several, spec=ADAPTER).ran()
+    near(two, one)
+    place = alike(based, tmp_path / "stopped", *several, spec=ADAPTER)
+    process = place.after(1)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) == 130, place.told()
+    assert place.ran().sha() == two.sha()
 
 
 def free_port() -> int:
@@ -114,6 +167,22 @@ def test_in_float64_the_number_of_processes_is_not_seen(fresh: Place, tmp_path: 
     for name, value in one.weights().items():
         assert value.dtype == torch.float64
         torch.testing.assert_close(two.weights()[name], value, rtol=0, atol=1e-7)
+
+
+@SLOW
+def test_two_nodes_of_one_process_each_meet_at_the_first(fresh: Place, alone: Place, tmp_path: Path) -> None:
+    """As the script of a cluster starts them, here with both nodes on this machine."""
+    place = alike(fresh, tmp_path / "place", *TWO)
+    more = ["plan.json", place.stage, "--runs", "runs", "--base", "."]
+    where = ["-n", "1", "--nodes", "2", "--address", "127.0.0.1", "--port", str(free_port())]
+    command = [sys.executable, "-m", "dllm_run.launchers.ranks", *where]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    nodes = [
+        subprocess.Popen([*command, "--node", str(node), *more], cwd=place.folder, env=environment, stderr=subprocess.DEVNULL)
+        for node in (1, 0)
+    ]
+    assert [node.wait(timeout=PATIENCE) for node in nodes] == [0, 0], place.told()
+    near(place, alone)
 
 
 # --- death

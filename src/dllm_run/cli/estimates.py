@@ -59,7 +59,8 @@ def _course(course: Course) -> str:
     parts = [_steps(course.steps)]
     if course.warmup:
         parts.append(f"{course.warmup} warm-up")
-    parts.append(f"micro {course.micro} x accumulation {course.accumulation}")
+    processes = f" x {course.processes} processes" if course.processes > 1 else ""
+    parts.append(f"micro {course.micro} x accumulation {course.accumulation}{processes}")
     if course.checkpoints is not None:
         last = "the last" if course.kept == 1 else f"the last {course.kept}"
         kept = f", {last} kept" if course.kept is not None and course.kept < course.checkpoints else ""
