@@ -31,8 +31,8 @@ from dllm_run.specs.word import Word, family_name, is_family, members
 ROOT = Path(__file__).parents[1]
 SPEC = ROOT / "tests" / "data" / "specs" / "sudoku.yaml"
 FAMILIES: list[type[Word]] = [
-    Conversion, Family, Generator, Kappa, Launch, LrSchedule, Mapping, Objective, Quantization, Sampler, Schedule, Stage, Start, BuiltInTask,
-    Tokenizer, Weighting,
+    Conversion, Family, Generator, Kappa, Launch, LrSchedule, Mapping, Objective, Quantization, Sampler, Schedule, Stage, Start,
+    BuiltInTask, Tokenizer, Weighting,
 ]  # fmt: skip
 LAYERS = ("specs", "compiler", "launchers", "runtime", "src/dllm_run/cli")
 
