@@ -15,7 +15,18 @@ from .failure import Failure
 AVERAGE = "average"
 """Within a checkpoint: the averaged weights as a model, where there is an average and the step is kept."""
 _MEASURE = "measure.json"
-_OF_THE_TRAINER = ("optimizer", "scheduler", "rng_state", "trainer_state", "training_args", "scaler", "ema.", "COMPLETE", _MEASURE)
+_OF_THE_TRAINER = (
+    "optimizer",
+    "scheduler",
+    "rng_state",
+    "trainer_state",
+    "training_args",
+    "scaler",
+    "ema.",
+    "world.json",
+    "COMPLETE",
+    _MEASURE,
+)
 """How the names of a checkpoint's files begin that only a run that continues reads."""
 
 
@@ -76,6 +87,7 @@ def write_kept(entry: Entry, last: int, tokenizer: Any) -> dict[str, Any]:
 
 
 def _as_model(source: Path, target: Path, tokenizer: Any) -> None:
+    shutil.rmtree(target, ignore_errors=True)  # of an attempt that ended in the middle of this
     target.mkdir(parents=True)
     for file in source.iterdir():
         if file.is_file() and not file.name.startswith(_OF_THE_TRAINER):

@@ -12,12 +12,14 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from dllm_run.runtime.alarm import beyond, single
+from dllm_run.runtime.build import build
 from dllm_run.runtime.context import Context
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.objectives import Loss
 from dllm_run.runtime.objectives.mdlm import MdlmObjective
 from dllm_run.runtime.train import train
 from dllm_run.specs.plan import Plan
+from dllm_run.specs.vocabulary.objectives.mdlm import Mdlm
 from dllm_run.specs.vocabulary.stop import Stop
 
 SPEC = """
@@ -68,7 +70,7 @@ def poisoned_row(context: Context) -> int:
     from dllm_run.runtime.prepared import TRAIN, Split
 
     split = Split.open(context.output_of(context.stage.body.data), TRAIN)  # type: ignore[attr-defined]
-    return next(index for index in range(len(split)) if len(set(split.sequence(index)[0])) <= 3)
+    return next(index for index in range(len(split)) if len(set(split.sequence(index).tokens)) <= 3)
 
 
 def test_a_row_whose_loss_is_no_number_is_named_and_the_weights_on_disk_stay_good(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_a_row_whose_gradient_is_no_number_is_named_though_its_loss_is_one(tmp_p
             hit: Tensor = (rows.sample_B == 3).any()
             return Loss(found.numerator + ((weight - weight.detach()).square().sqrt() if hit else 0.0), found.denominator)
 
-    monkeypatch.setattr("dllm_run.runtime.train.build", lambda word: Steep(word))
+    monkeypatch.setattr("dllm_run.runtime.train.build", lambda word: Steep(word) if isinstance(word, Mdlm) else build(word))
     context = context_of(prepared(tmp_path, poisoned=False), "train", tmp_path)
     with pytest.raises(
         Failure, match=r"the gradient is nan at step \d, and the optimizer has not moved: row 3 \(micro batch [12]\): gradient nan\."
