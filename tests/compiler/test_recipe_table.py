@@ -12,10 +12,6 @@ FAMILIES = {"llada": "mdlm", "dream": "dream", "bert": "mdlm", "a2d-mdlm": "mdlm
 NAMED = {("bert", "sft"): "modernbert-large-chat"}
 """Cells whose recipe has a name of its own."""
 WITHOUT = {
-    (
-        "edit-flow",
-        "pretrain",
-    ): "its start from nothing has no prompt to grow from: dLLM publishes no setting, and `edit-flow/sft` is the one to change",
     ("edit-flow", "sft-lora"): "the heads for edits are trained whole, and no setting with adapters was published",
 }
 CELLS = [pair for pair in itertools.product(FAMILIES, ("pretrain", "sft", "sft-lora")) if pair not in WITHOUT]
