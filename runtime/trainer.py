@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations.deepspeed import deepspeed_load_checkpoint
+from transformers.trainer import SCHEDULER_NAME
 
 from dllm_run.specs.vocabulary.training import Training
 
@@ -217,6 +219,29 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
             restore(self.model.network, Path(resume_from_checkpoint))
+
+    @property
+    def _is_partial(self) -> bool:
+        """Whether DeepSpeed is to keep what is trained alone: the rest, quantised or not, comes from where it came from at first."""
+        return self.is_deepspeed_enabled and "adapter" in vars(self.model.network)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """What super does for models of PEFT's own class, which this is not."""
+        if not self._is_partial:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        self.model_wrapped.save_checkpoint(output_dir, exclude_frozen_parameters=True)
+        if self.context.world.first:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> tuple[Any, Any]:
+        """The same on the way back: super would miss the weights that are not trained."""
+        apart = resume_from_checkpoint if self._is_partial else None
+        found: tuple[Any, Any] = super()._prepare_for_training(max_steps, train_dataloader, None if apart else resume_from_checkpoint)
+        if apart is not None:
+            deepspeed_load_checkpoint(self.model_wrapped, apart, load_module_strict=False)
+            self._load_optimizer_and_scheduler(apart)
+        return found
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Also the average of the weights: DeepSpeed loads its weights in a way of its own, and comes by here all the same."""
