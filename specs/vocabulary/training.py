@@ -108,6 +108,9 @@ class Optimizer:
     max_grad_norm: float = leaf("Gradients are clipped to this norm; 0: never.", default=1.0, minimum=0)
 
 
+_BEST_STAYS = "the weights of the best evaluation are kept"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluate:
     """The bound on the held-out rows while training, always with the same noise."""
@@ -118,8 +121,9 @@ class Evaluate:
         units=("steps", "fraction"),
         above=0,
         maximum=1,
+        result_if=_BEST_STAYS,
     )
-    limit: int | None = leaf("Held-out sequences used; null: all.", unit="rows", default=None, minimum=1)
+    limit: int | None = leaf("Held-out sequences used; null: all.", unit="rows", default=None, minimum=1, result_if=_BEST_STAYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -188,18 +189,25 @@ def test_two_nodes_of_one_process_each_meet_at_the_first(fresh: Place, alone: Pl
 
 # --- death
 
+_TRIES = 8
+
 
 def killed(place: Place, rank: int, number: int = signal.SIGKILL) -> tuple[int, list[int]]:
     """Wait for a checkpoint that is being written, kill that process, and give the exit code and all processes there were."""
-    process = place.after(1)
-    end = time.monotonic() + PATIENCE
-    while not (place.entry.checkpoints / "checkpoint-4").is_dir():
-        assert process.poll() is None and time.monotonic() < end, place.told()
-        time.sleep(0.0005)
-    pids = children(process.pid)
-    (victim,) = [pid for pid in pids if rank_of(pid) == rank]
-    os.kill(victim, number)
-    return process.wait(timeout=60), pids
+    for _ in range(_TRIES):
+        process = place.after(1)
+        while process.poll() is None:
+            if (place.entry.checkpoints / "checkpoint-4").is_dir():
+                pids = children(process.pid)
+                victims = [pid for pid in pids if rank_of(pid) == rank]
+                if victims:
+                    os.kill(victims[0], number)
+                    return process.wait(timeout=60), pids
+            time.sleep(0.0005)
+        # A checkpoint is there for milliseconds, and on a busy machine nobody may have looked in that time.
+        assert process.returncode == 0, place.told()
+        shutil.rmtree(place.entry.path)
+    raise AssertionError(f"in {_TRIES} trainings no checkpoint was seen while it was written")
 
 
 @pytest.mark.parametrize("strategy", RESUMED)
