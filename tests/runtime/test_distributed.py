@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from runtime_toys import run_stage
-from several import KILLED, PATIENCE, SPEC, Place, alike, children, gone, placed, rank_of
+from several import KILLED, PATIENCE, SPEC, Place, alike, children, gone, lives, placed, rank_of
 
 SLOW = pytest.mark.slow
 TWO = ("compute.processes=2",)
@@ -245,13 +245,18 @@ def test_a_signal_to_all_makes_them_save_at_the_same_step(strategy: str, fresh: 
 
 
 def test_nothing_stays_behind_of_processes_whose_supervisor_is_killed(fresh: Place, tmp_path: Path) -> None:
-    place = alike(fresh, tmp_path / "place", *TWO)
+    # So long a training that they do not just come to their end.
+    place = alike(fresh, tmp_path / "place", *TWO, "stages.train.duration=5000 steps")
     process = place.after(1)
     pids = children(process.pid)
     assert sorted(rank for rank in map(rank_of, pids) if rank is not None) == [0, 1]
     process.kill()
     process.wait()
-    assert gone(pids)
+    try:
+        assert gone(pids)
+    finally:
+        for pid in filter(lives, pids):
+            os.kill(pid, signal.SIGKILL)
 
 
 # --- other processes than the plan's
