@@ -1,28 +1,25 @@
-"""From rows of text to sequences of tokens: the hold-out leaves first, sources are mixed, then rows are joined, shared out or cut."""
+"""From rows to sequences: the hold-out leaves first, sources are mixed, then what became tokens is joined, shared out or left apart."""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from dllm_run.specs.vocabulary.data import Data
-from dllm_run.specs.vocabulary.starts import Start as StartWord
 
-from .align import Alignment
-from .encode import Encoder
 from .failure import Failure
 from .noise import Stream
 from .packing import best_fit
 from .sequence import Sequence, learned_of, runs_of
 from .sources import Row
-from .tokenizers import Tokens
 
 Piece = tuple[list[int], list[int]]
-"""Tokens and runs of a text that is to share a sequence with others."""
-_CHUNK = 1000
+"""Tokens and runs of a text."""
+Keep = Callable[[Iterable[Piece]], tuple[Several[int], Callable[[int], Piece]]]
+"""Keeps pieces until the lengths of all are known: these, and each piece by its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,68 +85,18 @@ def mixture(weights: Several[float], there: Several[int], limit: int | None) -> 
     return counts
 
 
-def split(rows: list[Row], data: Data) -> tuple[list[Row], list[Row]]:
-    """Training and held-out rows of one source. Raises Failure if nothing is left."""
-    chosen = choose([key_of(row) for row in rows], [0] * len(rows), data)
-    return [rows[index] for index in chosen.training], [rows[index] for index in chosen.held_out]
-
-
-@dataclass(slots=True)
-class Sequences:
-    """Sequences of one split, in memory."""
-
-    found: list[Sequence] = field(default_factory=list)
-    cut: int = 0
-    """Rows that lost their end."""
-    dropped: int = 0
-    """Rows that were too long to keep, or of which nothing is learned."""
-    alignments: list[Alignment] = field(default_factory=list)
-
-    @property
-    def tokens(self) -> list[list[int]]:
-        """Tokens of each."""
-        return [sequence.tokens for sequence in self.found]
-
-    @property
-    def prompt(self) -> list[int]:
-        """Leading tokens of each that are given."""
-        return [sequence.prompt for sequence in self.found]
-
-
-def sequences(
-    rows: list[Row],
-    data: Data,
-    tokens: Tokens,
-    progress: Callable[[int], None],
-    *,
-    start: StartWord | None = None,
-    template: str | None = None,
-) -> Sequences:
-    """Training rows as sequences of at most `max_length` tokens."""
-    encoder, found = Encoder(data=data, tokens=tokens, start=start), Sequences()
-    pieces: list[Piece] = []
-    for first in range(0, len(rows), _CHUNK):
-        made = encoder.encoded(rows[first : first + _CHUNK])
-        pieces += zip(made.tokens, made.runs, strict=True)
-        found.alignments += made.alignments
-        found.cut, found.dropped = found.cut + made.cut, found.dropped + made.dropped
-        progress(min(first + _CHUNK, len(rows)))
-    found.found = list(packed(pieces, data))
-    if rows and not found.found:
-        encoder.refuse_if_no_room()
-    return found
-
-
-def packed(pieces: list[Piece], data: Data) -> Iterator[Sequence]:
-    """Pieces as `packing` says."""
+def packed(pieces: Iterable[Piece], data: Data, keep: Keep, *, share: bool = True) -> Iterator[Sequence]:
+    """Pieces as `packing` says. Without `share` no two whole texts share a sequence."""
     if data.packing == "cut":
         yield from joined(pieces, data.max_length)
-    elif data.packing == "documents":
-        parts = [part for piece in pieces for part in parted(piece, data.max_length)]
-        for members in best_fit([len(tokens) for tokens, _ in parts], data.max_length):
-            yield shared([parts[index] for index in members])
-    else:
-        yield from (Sequence(tokens=tokens, runs=runs) for tokens, runs in pieces)
+        return
+    parts = (part for piece in pieces for part in parted(piece, data.max_length))
+    if data.packing == "documents" and share:
+        lengths, part_of = keep(parts)
+        for members in best_fit(lengths, data.max_length):
+            yield shared([part_of(index) for index in members])
+        return
+    yield from (Sequence(tokens=tokens, runs=runs) for tokens, runs in parts)
 
 
 def joined(pieces: Iterable[Piece], length: int) -> Iterator[Sequence]:

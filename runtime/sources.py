@@ -1,6 +1,7 @@
 """Rows of a data set: read out of its sources, kept or left, mapped, and cut down to the columns that are used."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from dllm_run.specs.vocabulary.source import Columns, Source
 
 from .build import build
 from .failure import Failure
-from .layout import files_of_split
+from .hub_layout import files_of_split
 from .readers import Raw, rows_of_file
 from .row_template import holds, text_of
 
@@ -47,20 +48,20 @@ def each_row(data: Data, format: str, files_of: FilesOf) -> Iterator[Found]:
     """The rows of a data set, in order. Raises Failure with file and line of a bad row, and where there are none."""
     none = True
     for index, source in enumerate(data.sources):
-        made, kept = maker(data, source, format), 0
-        for file, raws in enumerate(_raws(source, files_of)):
-            for number, raw in enumerate(raws):
-                for part, row in enumerate(made(raw)):
-                    yield Found(row, index, file, number, raw.at, part)
-                    none, kept = False, kept + 1
-                    if kept == source.limit:
-                        break
-                if kept == source.limit:
-                    break
-            if kept == source.limit:
-                break
+        for found in islice(_rows_of(data, index, format, files_of), source.limit):
+            yield found
+            none = False
     if none:
         raise Failure("the sources hold no rows" + (" for which `where` holds" if _chooses(data) else ""))
+
+
+def _rows_of(data: Data, index: int, format: str, files_of: FilesOf) -> Iterator[Found]:
+    source = data.sources[index]
+    made = maker(data, source, format)
+    for file, raws in enumerate(_raws(source, files_of)):
+        for number, raw in enumerate(raws):
+            for part, row in enumerate(made(raw)):
+                yield Found(row, index, file, number, raw.at, part)
 
 
 def _chooses(data: Data) -> bool:

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = "package:"
-DATA_SUFFIXES = (".txt", ".md", ".rst", ".jsonl", ".json", ".csv", ".parquet")
+TABLE_SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".parquet")
+"""Files of a data set of a hub that may hold rows; others describe it, and its code is never run."""
+DATA_SUFFIXES = (*TABLE_SUFFIXES, ".md", ".rst")
+"""Files that a path may name as a source."""
 _CHUNK = 1 << 20
 
 

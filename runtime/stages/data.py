@@ -1,8 +1,10 @@
 """Preparing a data set: read, split, tokenise, store. Once, on the CPU, in several processes; the bytes do not depend on how many."""
 
+import functools
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,9 +16,8 @@ from dllm_run.specs.vocabulary.stages.data import DataStage
 from ..context import Context
 from ..encode import Encoded, Encoder, template_text
 from ..models import tokenizer_of
-from ..packing import best_fit
 from ..parallel import in_order
-from ..prepare import Piece, choose, joined, parted, shared
+from ..prepare import Piece, choose, packed
 from ..prepared import HELD_OUT, TRAIN, Split, Writer, write_held_out_rows
 from ..sequence import Sequence
 from ..sources import Row, each_row
@@ -90,6 +91,7 @@ class _Work:
         data, counted = self.encoder.data, Encoded()
         made = self._encoded(indices, counted)
         documents = data.packing == "documents" and share
+        waiting = path.with_suffix(".parts")
         with Writer(path, documents=documents, aligned=self.encoder.start is not None) as writer:
             if self.encoder.start is not None:
                 for part in made:
@@ -97,10 +99,9 @@ class _Work:
                         writer.add(Sequence(tokens=tokens, runs=runs), alignment)
             else:
                 pieces = (piece for part in made for piece in zip(part.tokens, part.runs, strict=True))
-                if data.packing != "cut":
-                    pieces = (part for piece in pieces for part in parted(piece, data.max_length))
-                for sequence in _shared_out(pieces, path, data.max_length) if documents else self._apart(pieces):
+                for sequence in packed(pieces, data, functools.partial(_kept, waiting), share=share):
                     writer.add(sequence)
+        waiting.unlink(missing_ok=True)
         if indices and not writer.sequences:
             self.encoder.refuse_if_no_room()
         found = {"rows": len(indices), "bytes": counted.bytes, "sequences": writer.sequences, "tokens": writer.tokens}
@@ -114,27 +115,23 @@ class _Work:
             yield part
         self.done += len(indices)
 
-    def _apart(self, pieces: Iterable[Piece]) -> Iterable[Sequence]:
-        data = self.encoder.data
-        if data.packing == "cut":
-            return joined(pieces, data.max_length)
-        return (Sequence(tokens=tokens, runs=runs) for tokens, runs in pieces)
-
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
     while chunk := list(islice(rows, _ROWS)):
         yield chunk
 
 
-def _shared_out(pieces: Iterable[Piece], path: Path, capacity: int) -> Iterator[Sequence]:
-    """Whole texts in shared sequences. They wait on disk until the lengths of all are known."""
-    waiting, lengths = path.with_suffix(".parts"), array("l")
+def _kept(waiting: Path, pieces: Iterable[Piece]) -> tuple[Several[int], Callable[[int], Piece]]:
+    """Pieces wait on disk until the lengths of all are known."""
+    lengths = array("l")
     with Writer(waiting) as writer:
         for tokens, runs in pieces:
             writer.add(Sequence(tokens=tokens, runs=runs))
             lengths.append(len(tokens))
     stored = Split(waiting)
-    for members in best_fit(lengths, capacity):
-        found = [stored.sequence(index) for index in members]
-        yield shared([(item.tokens, item.runs) for item in found])
-    waiting.unlink()
+
+    def piece(index: int) -> Piece:
+        found = stored.sequence(index)
+        return found.tokens, found.runs
+
+    return lengths, piece

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from prepared_toys import sequences
 from runtime_toys import compiled, run_stage
 
 from dllm_run.runtime.align import BLANK, align
 from dllm_run.runtime.edit_rows import aligned, opened
 from dllm_run.runtime.failure import Failure
-from dllm_run.runtime.prepare import sequences
 from dllm_run.runtime.prepared import HELD_OUT, TRAIN, Split
 from dllm_run.runtime.tokenizers import Tokens, from_word
 from dllm_run.runtime.training_rows import TrainingRows, collate, rows_of
@@ -36,7 +36,7 @@ def data(**changes: Any) -> Data:
 
 
 def prepared(tokens: Tokens, start: Start, **changes: Any) -> Any:
-    return sequences(PAIRS, data(**changes), tokens, lambda done: None, start=start)
+    return sequences(PAIRS, data(**changes), tokens, start)
 
 
 def test_a_prompt_is_aligned_with_itself_also_where_the_response_repeats_its_end(tokens: Tokens) -> None:

@@ -9,13 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prepared_toys import Sequences, sequences
 from runtime_toys import tiny_llama
 
 from dllm_run.runtime.build import build
 from dllm_run.runtime.objectives import Draws
 from dllm_run.runtime.objectives.bd3lm import BlockDraws
 from dllm_run.runtime.packing import best_fit
-from dllm_run.runtime.prepare import Sequences, sequences
 from dllm_run.runtime.rows import Rows, pad_rows
 from dllm_run.runtime.sequence import Sequence
 from dllm_run.runtime.tokenizers import from_word
@@ -33,7 +33,7 @@ EOS = TOKENS.end[0]
 
 def prepared(rows: list[dict[str, str]], **fields: object) -> Sequences:
     data = Data(sources=(Source(path="./x.jsonl"),), packing="documents", **fields)  # type: ignore[arg-type]
-    return sequences(rows, data, TOKENS, lambda done: None)
+    return sequences(rows, data, TOKENS)
 
 
 def fitted_by_hand(lengths: list[int], capacity: int) -> list[list[int]]:

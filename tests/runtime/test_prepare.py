@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prepared_toys import Sequences, sequences
 
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.noise import Stream
-from dllm_run.runtime.prepare import Sequences, mask_spans, sequences, split
+from dllm_run.runtime.prepare import choose, key_of, mask_spans
 from dllm_run.runtime.tokenizers import Tokens, from_word
 from dllm_run.specs.quantity import Quantity
 from dllm_run.specs.vocabulary.data import Data
@@ -27,7 +28,12 @@ def data(**fields: object) -> Data:
 
 
 def prepared(rows: list[dict[str, str]], tokens: Tokens = TOKENS, **fields: object) -> Sequences:
-    return sequences(rows, data(**fields), tokens, lambda done: None)
+    return sequences(rows, data(**fields), tokens)
+
+
+def split(rows: list[dict[str, str]], data: Data) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    chosen = choose([key_of(row) for row in rows], [0] * len(rows), data)
+    return [rows[index] for index in chosen.training], [rows[index] for index in chosen.held_out]
 
 
 @pytest.mark.parametrize(("holdout", "held"), [("5 rows", 5), (0.25, 10), (0.001, 1), (None, 0)], ids=["rows", "fraction", "tiny", "none"])
@@ -103,12 +109,6 @@ def test_the_token_before_a_text_counts_as_given(tmp_path: Path) -> None:
     assert prepared([{"text": "ab"}], tokens, max_length=9).tokens == [[2, 5, 6, 3]]
     assert prepared([{"text": "ab"}], tokens, max_length=9).prompt == [1]
     assert prepared([{"prompt": "a", "response": "b"}], tokens, max_length=9).prompt == [2]
-
-
-def test_progress_counts_rows() -> None:
-    told: list[int] = []
-    sequences(ROWS[:3], data(), TOKENS, told.append)
-    assert told == [3]
 
 
 def runs(hidden: list[bool]) -> list[int]:

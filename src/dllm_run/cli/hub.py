@@ -18,7 +18,7 @@ from rich.filesize import decimal
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.hub import cache_folder, hub_id, snapshot
 from dllm_run.specs.inputs import model_type_in
-from dllm_run.specs.locator import sha256_of
+from dllm_run.specs.locator import TABLE_SUFFIXES, sha256_of
 from dllm_run.specs.plan import InputRecord
 
 from .hub_problems import CLIENT_ERRORS, TYPES, problem_text
@@ -34,8 +34,6 @@ _ATTEMPTS = 2
 """The client itself goes on five times where a connection breaks, and begins anew where it is reset."""
 _MODEL = "a model has *.safetensors or *.bin, and *.json beside them"
 _READ = {".json", ".model", ".txt", ".jinja", ".tiktoken"}
-_TABLES = {".parquet", ".jsonl", ".json", ".csv", ".txt"}
-"""Of a data set; where it has tables, its script is not needed."""
 _FOLDERS = {".", "additional_chat_templates"}
 """Of a model nothing else is read: other folders hold the same weights for other programs."""
 
@@ -93,7 +91,7 @@ def needed(files: Sequence[RemoteFile], what: str) -> list[RemoteFile]:
     Never code.
     """
     if what == "data":
-        return [file for file in files if file.name == "README.md" or PurePosixPath(file.name).suffix.lower() in _TABLES]
+        return [file for file in files if file.name == "README.md" or PurePosixPath(file.name).suffix.lower() in TABLE_SUFFIXES]
     near = [file for file in files if str(PurePosixPath(file.name).parent) in _FOLDERS]
     names = [PurePosixPath(file.name) for file in near]
     safe = [path.suffix == ".safetensors" and not path.name.startswith("consolidated") for path in names]

@@ -7,12 +7,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from dllm_run.specs.locator import LocatedFile
+from dllm_run.specs.locator import TABLE_SUFFIXES, LocatedFile
 
 from .failure import Failure
 
-TABLES = (".parquet", ".jsonl", ".json", ".csv", ".txt")
-"""Files that may hold rows of a data set; others describe it, and its code is never run."""
 _KEYWORDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -34,7 +32,7 @@ def files_of_split(locator: str, files: list[LocatedFile], config: str | None, s
     """The files of a split, in the order of their names. Raises Failure with what there is instead."""
     readme = next((file.path for file in files if file.name == "README.md"), None)
     configs = [] if readme is None else configs_of(readme.read_text(encoding="utf-8", errors="replace"))
-    tables = [file for file in files if PurePosixPath(file.name).suffix.lower() in TABLES]
+    tables = [file for file in files if PurePosixPath(file.name).suffix.lower() in TABLE_SUFFIXES]
     if configs:
         chosen = _config(locator, configs, config)
         patterns = chosen.splits.get(split)
@@ -50,7 +48,7 @@ def files_of_split(locator: str, files: list[LocatedFile], config: str | None, s
             raise Failure(f"{locator} has no split {split!r}{_of(config)}: there is {there}")
         found = splits[split]
     if not found:
-        raise Failure(f"{locator}: split {split!r} has no file of a kind that is read here; known are {', '.join(TABLES)}")
+        raise Failure(f"{locator}: split {split!r} has no file of a kind that is read here; known are {', '.join(TABLE_SUFFIXES)}")
     return found
 
 

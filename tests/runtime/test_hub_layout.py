@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dllm_run.runtime.failure import Failure
-from dllm_run.runtime.layout import files_of_split
+from dllm_run.runtime.hub_layout import files_of_split
 from dllm_run.specs.locator import LocatedFile
 
 README = """---
