@@ -85,13 +85,21 @@ class Denoiser(nn.Module):
             return through(self._scored, hidden_RD, target_R, weight_R, chunk)
         return projected(self._head.features(hidden_RD), projection, target_R, weight_R, self.mask_token)
 
+    def precision(self) -> torch.dtype:
+        """The dtype that matrix products run in just now."""
+        kind = next(self.parameters()).device.type
+        found: torch.dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.network.dtype
+        return found
+
     def _scored(self, hidden_RD: Tensor) -> Tensor:
         return self.without_mask(self._head.logits(hidden_RD))
 
     def without_mask(self, logits_RV: Tensor) -> Tensor:
         """Logits in float32 at least, that of the mask token minus infinity."""
         wide_RV = logits_RV if logits_RV.dtype == torch.float64 else logits_RV.float()
-        return wide_RV.index_fill(-1, torch.tensor([self.mask_token], device=wide_RV.device), float("-inf"))
+        never = torch.tensor([self.mask_token], device=wide_RV.device)
+        # Nobody goes back through it: a copy of all logits is then for nothing.
+        return wide_RV.index_fill(-1, never, float("-inf")) if torch.is_grad_enabled() else wide_RV.index_fill_(-1, never, float("-inf"))
 
     def _attention(self, tokens_BL: Tensor, seen: Seen) -> dict[str, Any]:
         """The arguments by which this architecture is told who sees whom."""
