@@ -51,6 +51,27 @@ class Denoiser(nn.Module):
         hidden_BLD: Tensor = found.last_hidden_state
         return hidden_BLD
 
+    def body_beside(self, tokens_BQ: Tensor, position_BQ: Tensor, mask_XQW: Tensor, cache: Any) -> Tensor:
+        """Hidden states [B, Q, D] of tokens beside what a cache keeps; `mask_XQW` says whom of all of it they see."""
+        self.body_passes += 1
+        form = self._form(mask_XQW)
+        mask = {"full_attention": form, "sliding_attention": form} if self._windows else form
+        found = self.network.base_model(
+            input_ids=tokens_BQ,
+            position_ids=position_BQ + self._first_position,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+            is_causal=False,
+        )
+        hidden_BQD: Tensor = found.last_hidden_state
+        return hidden_BQD
+
+    @property
+    def layers(self) -> int | None:
+        """Layers that keep keys and values; None of an architecture that has no place for a cache."""
+        return None if self._masked else int(self.network.config.num_hidden_layers)
+
     def hidden(self, tokens_BL: Tensor, seen: Seen) -> Tensor:
         """Hidden states [B, L, D], each where the token stands that it speaks of."""
         hidden_BLD = self.body(tokens_BL, seen)

@@ -175,7 +175,7 @@ class Scheduled:
 
     def __call__(self, ranking: Ranking) -> Count:
         steps_B = torch.minimum(ranking.share_B, ranking.all_B).clamp(min=1)
-        pairs, index_B = torch.unique(torch.stack([ranking.all_B, steps_B], -1), dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
+        pairs, index_B = torch.unique(torch.stack([ranking.all_B, steps_B], -1), dim=0, return_inverse=True)
         width = int(ranking.all_B.max()) + 1
         rows = [_padded(self._of(int(count), int(steps)), width) for count, steps in pairs.tolist()]
         next_PN = torch.tensor(rows, dtype=torch.int64, device=index_B.device)

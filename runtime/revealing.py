@@ -16,6 +16,7 @@ from .board import Board
 from .noise import Stream
 from .proposal import Proposed
 from .ranking import FAR
+from .schedules import Schedule
 
 HAPPENS = 1
 """The purpose of the random number that says whether a position is revealed or masked again."""
@@ -75,3 +76,19 @@ class Revealing:
     ) -> tuple[Tensor, Tensor]:
         """Whatever was scored."""
         return torch.ones_like(row_R, dtype=torch.bool), torch.full((len(board),), FAR, device=row_R.device)
+
+
+def plain(schedule: Schedule) -> Alphas:
+    """The schedule itself."""
+    return lambda t, s: (schedule.alpha(t), schedule.alpha(s))
+
+
+def looped(schedule: Schedule, start: float, end: float, rest: float) -> Alphas:
+    """To alpha = `rest` until t = `start`, which stays until t = `end`, and from there to 1 (ReMDM, arXiv 2503.00307, section 4.3)."""
+
+    def alpha(t: Tensor) -> Tensor:
+        before = rest * schedule.alpha(((t - start) / (1 - start)).clamp(0, 1))
+        after = rest + (1 - rest) * schedule.alpha((t / end).clamp(0, 1))
+        return torch.where(t > start, before, torch.where(t > end, rest, after))
+
+    return lambda t, s: (alpha(t), alpha(s))

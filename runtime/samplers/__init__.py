@@ -7,6 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 from dllm_run.specs.vocabulary.proposing import Proposing, TokenName
+from dllm_run.specs.vocabulary.ranked import Parallel
 from dllm_run.specs.vocabulary.schedules import Schedule
 from dllm_run.specs.vocabulary.schedules.linear import Linear
 
@@ -16,7 +17,7 @@ from ..denoiser import Denoiser
 from ..ledger import Ledger
 from ..noise import Stream
 from ..proposal import Proposal, Proposed
-from ..ranking import Rule, Scheduled, even
+from ..ranking import OF_MODEL, Ranked, Rule, Scheduled, entropy_bound, even, factor, threshold
 from ..readers import Reader, Whole
 
 
@@ -92,3 +93,17 @@ def proposal_of(word: Proposing) -> Proposal:
 def guidance_of(word: Proposing) -> Guidance | None:
     """The word's guidance; without a scale there is none, and no second pass."""
     return Guidance(scale=word.cfg_scale, keep=word.cfg_keep_tokens) if word.cfg_scale else None
+
+
+def sure_or_quota(word: Parallel) -> Ranked:
+    """The policy of a word that commits what is sure enough, or quotas."""
+    if word.factor is not None:
+        rule = factor(word.factor)
+    elif word.threshold is not None:
+        rule = threshold(word.threshold)
+    elif word.entropy_bound is not None:
+        rule = entropy_bound(word.entropy_bound)
+    else:
+        rule = quota(word.schedule)
+    bounded = word.factor is None and word.threshold is None and word.entropy_bound is not None
+    return Ranked(confidence=OF_MODEL[word.remasking], rule=rule, random=word.remasking == "random", entropy=bounded)

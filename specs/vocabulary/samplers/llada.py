@@ -8,7 +8,8 @@ from dllm_run.specs.compatibility import Condition, Inert, Row
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
 
-from ..proposing import BOTH_SIDES, GREEDY_FILTERS, MASKS, Quota, block_problems
+from ..proposing import BOTH_SIDES, GREEDY_FILTERS, MASKS
+from ..ranked import Quota, block_problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
