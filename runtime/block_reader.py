@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .board import Board
 from .denoiser import Denoiser
+from .failure import Failure
 from .kv import Store
 from .ledger import Ledger
 
@@ -19,7 +20,9 @@ class Blocks:
     """Each row has read its columns before `at_B`, for good."""
 
     def __init__(self, denoiser: Denoiser, ledger: Ledger, block_size: int) -> None:
-        assert denoiser.layers is not None, "an architecture that sees blocks from left to right keeps keys and values"
+        """Raises Failure for an architecture that takes no cache."""
+        if denoiser.layers is None:
+            raise Failure("this architecture is an encoder, which takes no cache: `cache: none`")
         self.denoiser = denoiser
         self.ledger = ledger
         self.block_size = block_size

@@ -22,6 +22,21 @@ BOTH_SIDES = Requirement(
     message="sampler {subject} reads both sides of a mask, and attention is {trait}",
 )
 """Row of the samplers whose denoiser sees the whole row."""
+
+
+def keeps(*caches: str) -> Requirement:
+    """Row of the samplers some of whose caches keep keys and values."""
+    return Requirement(
+        subject="own.cache",
+        trait="masked_architecture",
+        values=(False,),
+        when=(Condition(trait="own.cache", values=caches),),
+        message="cache {subject} needs an architecture that keeps keys and values, and an encoder does not",
+        cure=("own.cache", "none"),
+        code="E602",
+    )
+
+
 GREEDY_FILTERS: tuple[Row, ...] = tuple(
     Inert(
         option=f"own.{name}",

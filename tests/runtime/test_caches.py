@@ -242,3 +242,5 @@ def test_a_window_is_read_alone_until_the_next_one_begins() -> None:
 def test_an_encoder_takes_no_cache(family: str) -> None:
     with pytest.raises(Failure, match="takes no cache"):
         run(tiny(family), FastDllm(cache="dual"), [continuation(3, 4, 0)])
+    with pytest.raises(Failure, match="takes no cache"):
+        run(tiny(family), Bd3lmSampler(block_size=4), [continuation(3, 4, 0)])

@@ -9,7 +9,7 @@ from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
 
-from ..proposing import GREEDY_FILTERS
+from ..proposing import GREEDY_FILTERS, keeps
 from ..ranked import Parallel, step_problems
 
 
@@ -41,6 +41,7 @@ class Bd3lmSampler(Parallel):
             when=(Condition(trait="own.block_size", values=(1,)),),
             reason="a block of one token has no order",
         ),
+        keeps("block"),
         *GREEDY_FILTERS,
         *Parallel.table,
     )

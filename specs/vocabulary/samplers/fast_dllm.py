@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from dllm_run.specs.compatibility import Condition, Inert, Requirement, Row
+from dllm_run.specs.compatibility import Condition, Inert, Row
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
 
-from ..proposing import BOTH_SIDES, GREEDY_FILTERS, MASKS
+from ..proposing import BOTH_SIDES, GREEDY_FILTERS, MASKS, keeps
 from ..ranked import Parallel, block_problems
 
 _THRESHOLD = 0.9
@@ -32,15 +32,7 @@ class FastDllm(Parallel):
             when=(Condition(trait="own.cache", values=("none",)),),
             reason="without a cache everything is computed at every step",
         ),
-        Requirement(
-            subject="own.cache",
-            trait="masked_architecture",
-            values=(False,),
-            when=(Condition(trait="own.cache", values=("prefix", "dual")),),
-            message="cache {subject} needs an architecture that keeps keys and values, and an encoder does not",
-            cure=("own.cache", "none"),
-            code="E602",
-        ),
+        keeps("prefix", "dual"),
         *GREEDY_FILTERS,
         *Parallel.table,
     )
