@@ -52,8 +52,10 @@ class Board:
         return torch.where(self.open_BL, self.block_BL, BEYOND).amin(-1)
 
     def taken(self, kept: Tensor) -> "Board":
-        """Some of the rows."""
-        return Board(**{item.name: _of(self, item.name)[kept] for item in fields(Board)})
+        """Some of the rows, and no more columns than they have."""
+        width = int(self.length_B[kept].amax()) if len(kept) else 0
+        found = {item.name: _of(self, item.name)[kept] for item in fields(Board)}
+        return Board(**{name: value[:, :width] if value.dim() == 2 else value for name, value in found.items()})
 
     def joined(self, other: "Board") -> "Board":
         """These rows and behind them others."""
