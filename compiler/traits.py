@@ -162,6 +162,12 @@ class Traits:
         family = family_for(kind)
         return Trait(kind if family is None else architecture_of(family), (*model.path, "from"))
 
+    def masked_architecture(self) -> Trait:
+        """Whether the architecture of the weights is an encoder, made to fill in masks; of one in no family nothing is known."""
+        architecture = self.architecture()
+        family = family_for(architecture.value)
+        return Trait(None if family is None else family.masked, architecture.path)
+
     def carried(self) -> Trait:
         """True where an adapter lies over the weights that the stage starts from."""
         model = below(Trait(self.stage, self.path), "model")
@@ -267,6 +273,7 @@ _ROOTS = {
     "format": Traits.format,
     "prepared": Traits.prepared,
     "architecture": Traits.architecture,
+    "masked_architecture": Traits.masked_architecture,
     "edit_heads": Traits.edit_heads,
     "tokenizer": Traits.tokenizer,
     "data_tokenizer": Traits.data_tokenizer,

@@ -99,14 +99,14 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
             texts[index] = self._answer(full, wanted[index], requests[index].args[1])
             return note(texts[index]) if note is not None else None
 
-        filled = self.generator.fill(
+        self.generator.fill(
             wanted,
             [f"{task} {index + 1}" for index in range(len(wanted))],
             show=Show(self.context, tokens, self.columns.get(task)),
             note=say,
             progress=lambda done, total: self.context.progress("requests", done, total),
         )
-        self.passes += sum(filled[start].passes for start in range(0, len(filled), self.generator.batch))
+        self.passes = self.generator.ledger.passes
         return [texts[index] for index in range(len(requests))]
 
     def _answer(self, full: list[int], request: Request, arguments: dict[str, Any]) -> str:

@@ -49,7 +49,7 @@ def run(context: Context) -> dict[str, Any]:
         progress=lambda done, total: context.progress("requests", done, total),
     )
     _write(context, requests, filled, loaded.tokens)
-    results: dict[str, Any] = {"samples": len(filled), "passes": sum(filled[start].passes for start in range(0, len(filled), body.batch))}
+    results: dict[str, Any] = {"samples": len(filled), "passes": generator.ledger.passes, "ledger": generator.results()}
     if truths:
         counts = [
             _restored(item.tokens, truth, request, loaded.tokens) for item, truth, request in zip(filled, truths, requests, strict=True)
@@ -63,7 +63,7 @@ def _continuations(body: Sample, tokens: Tokens) -> list[Request]:
     out = []
     for index, text in enumerate(body.prompts):
         given = [*tokens.begin, *tokens.encode(text, specials=True)]
-        out.append(Request(tokens=[*given, *[tokens.mask] * body.max_new_tokens], id=index, prompt=len(given)))
+        out.append(Request(tokens=[*given, *[tokens.mask] * body.max_new_tokens], id=index, prompt=len(given), ends=True))
     return out
 
 

@@ -105,6 +105,12 @@ def at_checkpoint(which: str, training: str = "checkpoint: {every: 20 steps}") -
     return edited("duration: 100 steps", f"duration: 100 steps\n    {training}", "    model: ${stages.train}\n    prompts", taken)
 
 
+def sampled_blocks(sampler: str) -> str:
+    """A model over blocks, sampled."""
+    look = SPEC[SPEC.index("  look:") :].replace("{type: llada, steps: 16, block_size: 16}", sampler)
+    return blocks("block_size: 16").replace("compute: {device: cpu}\n", look)
+
+
 AS_GGUF = '  file: {kind: convert, model: "${stages.train}", to: gguf}\n'
 GPU = "compute: {gpus_per_node: 1, gpu: GPU}"
 
@@ -425,6 +431,11 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E440-three": (blocks("block_size: 16, time_range: [0.1, 0.4, 0.5]"), ()),
     "E440-complement": (blocks("block_size: 16, time_range: [0.45, 0.95], complementary: true"), ()),
     "E441": (blocks("block_size: 16, weighting: cart"), ()),
+    "E600": (edited("{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, threshold: 0.9, remasking: entropy}"), ()),
+    "E600-factor": (edited("{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, factor: 1, remasking: random}"), ()),
+    "E600-entropy": (edited("{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, entropy_bound: 0.2, remasking: random}"), ()),
+    "E601": (edited("{type: llada, steps: 16, block_size: 16}", "{type: remdm, revision: loop, loop_start: 0.1, loop_end: 0.5}"), ()),
+    "E602": (edited("family: llama", "family: bert", "{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, cache: dual}"), ()),
     # What does not go together, or does nothing: see compiler/compatibility.py.
     # Adapters and quantised weights.
     "E530": (edited("tokenizer: bytes}", "tokenizer: bytes, lora: 8, quantization: nf4}"), ()),
@@ -527,6 +538,9 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "W420": (edited("{device: cpu}", "{device: cpu, gpus_per_node: 1}", more="launch: slurm\n"), ()),
     "W420-one-block": (blocks("block_size: 128"), ()),
     "W420-no-gpu": (edited("{device: cpu}", "{device: cuda}", more="launch: slurm\n"), ()),
+    "W600": (sampled_blocks("{type: bd3lm, block_size: 32}"), ()),
+    "E420-sampler": (sampled_blocks("llada"), ()),
+    "E430-steps": (edited("{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, threshold: 0.9, steps: 16, refresh: 2}"), ()),
     "W431-model": (edited(more="model: ./small\n", ), ()),
     "W510": (edited("./docs.txt", "./large.json"), ()),
     "W511": (edited("./docs.txt", "./two-kinds/*"), ()),

@@ -117,6 +117,7 @@ def test_a_sweep_over_the_seed_of_a_sampling_plans_one_training(examples: dict[s
 def test_the_seed_counts_only_where_random_numbers_are_drawn(complete: str, compiling: Compile) -> None:
     before, after = ids_of(compiling(complete)), ids_of(compiling(complete, "seed=6"))
     drawing = {"tune", "heads", "edits", "context", "blocks", "adapted", "merged", "bound", "look", "restore"}
+    drawing |= {"guided", "surest", "revealed", "revised", "block_by_block"}
     # `train` has a seed of its own, the tokenizer and the data stages draw none: all of them stay, with what they are called.
     assert {name for name in before if before[name] != after[name]} == drawing
 
@@ -299,9 +300,9 @@ def test_a_new_semantic_version_of_a_word_changes_the_stages_that_use_it(
     from dllm_run.specs.vocabulary.samplers.llada import Llada
 
     before = ids_of(compiling(complete))
-    monkeypatch.setattr(Llada, "semantics", 2)
+    monkeypatch.setattr(Llada, "semantics", Llada.semantics + 1)
     after = ids_of(compiling(complete))
-    assert {name for name in before if before[name] != after[name]} == {"bound", "look", "borrowed", "packed", "restore"}
+    assert {name for name in before if before[name] != after[name]} == {"bound", "look", "borrowed", "packed", "restore", "guided"}
 
 
 # --- the machine

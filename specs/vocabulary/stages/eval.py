@@ -124,7 +124,8 @@ class Eval(Stage):
 
     def completed(self) -> "Eval":
         model = self.model if isinstance(self.model, Reference) else self.model.completed()
-        return replace(self, model=model, compute=self.compute.completed())
+        sampler = None if self.sampler is None else self.sampler.completed()
+        return replace(self, model=model, sampler=sampler, compute=self.compute.completed())
 
     def problems(self) -> Iterator[Problem]:
         """Tasks that lack what they need."""

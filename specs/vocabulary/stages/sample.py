@@ -86,7 +86,7 @@ class Sample(Stage):
 
     def completed(self) -> "Sample":
         model = self.model if isinstance(self.model, Reference) else self.model.completed()
-        return replace(self, model=model, compute=self.compute.completed())
+        return replace(self, model=model, sampler=self.sampler.completed(), compute=self.compute.completed())
 
     def problems(self) -> Iterator[Problem]:
         """What cannot be sampled."""
