@@ -16,9 +16,10 @@ from dllm_run.specs.parts import Path as Place
 from dllm_run.specs.problem import Problem
 from dllm_run.specs.published import published_type
 from dllm_run.specs.templating import is_template
-from dllm_run.specs.vocabulary.data import Data, Source
+from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.families import Family, family_for
 from dllm_run.specs.vocabulary.model import Model
+from dllm_run.specs.vocabulary.source import Source
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.training import Training
@@ -120,6 +121,8 @@ def _source_problems(source: Source, locator: str, data: Data, format: str, lock
         yield Problem(code="E514", message=f"{locator} holds no rows")
     for look in looks:
         found = list(_row_problems(look, data, format))
+        if source.where is not None:
+            found += _template_problems("condition", source.where, look)
         yield from found
         if found:
             return
@@ -132,6 +135,13 @@ def _row_problems(look: Look, data: Data, format: str) -> Iterator[Problem]:
         message = f"{look.name}: its columns are not checked here"
         yield Problem(code="W510", severity="warning", message=message, notes=(look.unchecked,))
     there = list(columns_of(look))
+    if data.map:
+        return  # what columns there are then is only known by running it
+    if data.where is not None:
+        yield from _template_problems("condition", data.where, look)
+    if format == "pairs" and look.rows and _are_conversations(data, look):
+        yield from _message_problems(data, look)
+        return
     for field in ("text",) if format == "text" else ("prompt", "response"):
         column = getattr(data.columns, field)
         if is_template(column):
@@ -145,6 +155,21 @@ def _row_problems(look: Look, data: Data, format: str) -> Iterator[Problem]:
         if odd is not None:
             kind = "nothing" if odd[1] is None else type(odd[1]).__name__
             yield Problem(code="E513", message=f"{odd[0]}: column {column!r} holds {kind}, not text")
+
+
+def _are_conversations(data: Data, look: Look) -> bool:
+    """Whether all rows are read as conversations."""
+    named = (data.columns.prompt, data.columns.response)
+    plain = not any(map(is_template, named))
+    return plain and all(data.columns.messages in row and not all(name in row for name in named) for _, row in look.rows)
+
+
+def _message_problems(data: Data, look: Look) -> Iterator[Problem]:
+    column = data.columns.messages
+    odd = next(((place, row[column]) for place, row in look.rows if not isinstance(row[column], list)), None)
+    if odd is not None:
+        message = f"{odd[0]}: column {column!r} holds {type(odd[1]).__name__}, not a list of messages"
+        yield Problem(code="E513", message=message, label="a message is {role, content}")
 
 
 def _template_problems(field: str, template: str, look: Look) -> Iterator[Problem]:

@@ -61,7 +61,7 @@ def numbers(body: Stage, size_of: SizeOf) -> Iterator[Number]:
 
 
 def _training(body: Training, size_of: SizeOf) -> Iterator[Number]:
-    batch, world = body.batch, max(1, body.compute.gpus_per_node)
+    batch, world = body.batch, body.compute.world
     if batch.micro is not None:
         yield Number(
             "accumulation", batch.global_ // (batch.micro * world), (("batch",), ("compute",)), beside=f"global stays {batch.global_}"

@@ -92,15 +92,17 @@ def _warning(name: str, facts: Facts, found: Memory, room: int, own: Own) -> Pro
 
 def _job(name: str, facts: Facts, found: Memory) -> Iterator[Problem]:
     limit = facts.stage.launch.memory_limit()
-    if limit is None or facts.stage.compute.device != "cpu" or found.total <= COMFORT * limit:
+    # The limit is that of a node, the estimate that of a process.
+    total = found.total * (facts.stage.compute.world // facts.stage.compute.nodes)
+    if limit is None or facts.stage.compute.device != "cpu" or total <= COMFORT * limit:
         return
     yield Problem(
         code="W330",
         severity="warning",
-        message=f"stage {name!r} needs about {size(found.total)}, its job asks for {size(limit)}",
+        message=f"stage {name!r} needs about {size(total)}, its job asks for {size(limit)}",
         path=("launch", "mem"),
         notes=(_breakdown(found, limit),),
-        fix=(("launch", "mem"), f"{int(found.total / COMFORT) // 2**30 + 1}G"),
+        fix=(("launch", "mem"), f"{int(total / COMFORT) // 2**30 + 1}G"),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from dllm_run.specs.errors import Mark
 from dllm_run.specs.field import Leaf, Shape, fields_of
-from dllm_run.specs.locator import is_task_file, kind_of
+from dllm_run.specs.locator import kind_of, names_input
 
 from .expand import class_at
 from .node import Node
@@ -48,7 +48,7 @@ def _value(node: Node, shape: Shape, leaf: Leaf, home_of: HomeOf) -> Node:
 def _is_relative(text: str, what: str) -> bool:
     if text.startswith(("/", "~")):
         return False
-    return is_task_file(text) if what == "task" else kind_of(text, what) == "file"
+    return names_input(text, what) and kind_of(text, what) == "file"
 
 
 def _joined(folder: str, text: str) -> str:

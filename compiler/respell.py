@@ -66,9 +66,11 @@ def respell(raw: Node, text: str, trees: Trees, misfits: Misfits) -> tuple[Chang
 
 def _places_told(found: list[Diagnostic], text: Text, file: str) -> set[tuple[int, str]]:
     return {
-        (text.offset(item.mark), item.path.rpartition(".")[2])
+        (text.offset(item.mark), name)
         for item in found
         if item.code in _TOLD and item.mark is not None and item.mark.file == file
+        # A bare word is told as the `type` of the map that it stands for, at its own place.
+        for name in item.path.split(".")[-2:]
     }
 
 

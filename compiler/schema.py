@@ -163,6 +163,8 @@ class _Builder:
         out.update({key: bound for key, bound in bounds.items() if bound is not None})
         if leaf.choices:
             out["enum"] = [*leaf.choices, *([None] if shape.nullable else [])]
+        if leaf.formerly and not self.editor:
+            out["x-formerly"] = {json.dumps(old): new for old, new in leaf.formerly}
         if leaf.pattern is not None:
             out["pattern"] = leaf.pattern
         return out

@@ -12,6 +12,8 @@ FOREIGN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "batch_size": ("batch", "global"),
         "block_length": ("block_size",),
         "cfg": ("cfg_scale",),
+        "constant_with_warmup": ("constant",),
+        "cosine_with_min_lr": ("cosine",),
         "dataset": ("data",),
         "epochs": ("duration",),
         "gen_length": ("max_new_tokens",),
@@ -27,6 +29,7 @@ FOREIGN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "per_device_train_batch_size": ("micro", "batch"),
         "scheduler": ("schedule", "lr_schedule"),
         "warmup_ratio": ("warmup",),
+        "warmup_stable_decay": ("wsd",),
         "warmup_steps": ("warmup",),
     }
 )

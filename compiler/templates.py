@@ -1,6 +1,7 @@
 """Texts with {{ … }}, filled in from the fields of the spec in a sandbox where a name that is not there is an error."""
 
 import importlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,9 @@ from .suggest import nearest
 def environment() -> Any:
     """Jinja's sandbox with strict names. Loaded on use: a spec without templates does not wait for it."""
     jinja2, sandbox = importlib.import_module("jinja2"), importlib.import_module("jinja2.sandbox")
-    return sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    return sandbox.ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False, extensions=["jinja2.ext.loopcontrols"]
+    )
 
 
 def syntax_problem(text: str, mark: Mark, path: str) -> Diagnostic | None:
@@ -42,6 +45,10 @@ def names_in(text: str) -> set[str]:
     return found
 
 
+_GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
+"""Tags that transformers adds to Jinja for chat templates."""
+
+
 class Templates:
     """Fills the templates of specs that have much in common: where they are is looked up once for the same section."""
 
@@ -58,8 +65,9 @@ class Templates:
         for path, node, info in places:
             assert isinstance(node.value, str) and info.leaf.template is not None
             where = ".".join(map(str, path))
-            if info.leaf.template == "row":
-                problem = syntax_problem(node.value, node.mark, where)
+            if info.leaf.template in ("row", "chat"):
+                text = _GENERATION.sub("", node.value) if info.leaf.template == "chat" else node.value
+                problem = syntax_problem(text, node.mark, where)
                 found.extend([problem] if problem is not None else [])
                 continue
             stage = {"stage": path[1]} if path[0] == "stages" else {}

@@ -15,6 +15,7 @@ from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
+from dllm_run.specs.vocabulary.training import Training
 
 from .follow import adapter_of, shift_of_type
 from .lower import format_of
@@ -161,6 +162,12 @@ class Traits:
         family = family_for(kind)
         return Trait(kind if family is None else architecture_of(family), (*model.path, "from"))
 
+    def masked_architecture(self) -> Trait:
+        """Whether the architecture of the weights is an encoder, made to fill in masks; of one in no family nothing is known."""
+        architecture = self.architecture()
+        family = family_for(architecture.value)
+        return Trait(None if family is None else family.masked, architecture.path)
+
     def carried(self) -> Trait:
         """True where an adapter lies over the weights that the stage starts from."""
         model = below(Trait(self.stage, self.path), "model")
@@ -180,6 +187,24 @@ class Traits:
         upstream = self._upstream(self.name)
         self.consulted.update(("stages", name, key) for name in upstream for key in (Stage.tag, "model"))
         return adapter_of(model, self.spec.stages.__getitem__)
+
+    def source(self) -> Trait:
+        """The stage whose model this stage starts from."""
+        model = below(Trait(self.stage, self.path), "model").value
+        source = model.from_ if isinstance(model, Model) else model
+        if not isinstance(source, Reference) or source.stage not in self.spec.stages:
+            return Trait(None, (*self.path, "model"))
+        return Trait(self.spec.stages[source.stage], ("stages", source.stage))
+
+    def kept_checkpoint(self) -> Trait:
+        """The step nearest to the one that the model names, of those that its training keeps; none where that is not known yet."""
+        source, named = self.source(), below(Trait(self.stage, self.path), "model.checkpoint").value
+        path = (*source.path, "checkpoint")
+        if not isinstance(source.value, Training) or named is None or not named.startswith("step "):
+            return Trait(None, path)
+        self.consulted.update((*source.path, key) for key in ("duration", "batch"))
+        nearest = source.value.nearest_kept(int(named.removeprefix("step ")))
+        return Trait(None if nearest is None else f"step {nearest}", path)
 
     def nowhere(self) -> Trait:
         """True where the chain of models leads back, or to a stage that is not there: that is told, and nothing follows from it."""
@@ -248,6 +273,7 @@ _ROOTS = {
     "format": Traits.format,
     "prepared": Traits.prepared,
     "architecture": Traits.architecture,
+    "masked_architecture": Traits.masked_architecture,
     "edit_heads": Traits.edit_heads,
     "tokenizer": Traits.tokenizer,
     "data_tokenizer": Traits.data_tokenizer,
@@ -257,6 +283,8 @@ _ROOTS = {
     "trained_tokenizer": Traits.trained_tokenizer,
     "trained_logit_shift": Traits.trained_logit_shift,
     "carried": Traits.carried,
+    "source": Traits.source,
+    "kept_checkpoint": Traits.kept_checkpoint,
     "nowhere": Traits.nowhere,
     "trained_adapter": Traits.trained_adapter,
     "sweep": Traits.sweep,

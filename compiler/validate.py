@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from dllm_run.specs.codec import DecodeError, Memo, decode
@@ -86,7 +87,11 @@ def _diagnose(root: Node, error: Any) -> Iterator[Diagnostic]:
                 yield _found("E105", f"{where or 'the spec'} needs {key!r}", node, where, _example(root, path, error, key))
         case "enum" | "const":
             choices = error.validator_value if error.validator == "enum" else [error.validator_value]
-            yield not_a_choice(node, where, error.instance, choices)
+            found = not_a_choice(node, where, error.instance, choices)
+            now = error.schema.get("x-formerly", {}).get(json.dumps(error.instance))
+            yield found if now is None else replace(found, label=f"now written `{now}`", fix=f"{where}={now}")
+        case "type" if json.dumps(error.instance) in error.schema.get("x-formerly", {}):
+            return  # what is said of the choices has its cure
         case "type":
             wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
             wanted = list(dict.fromkeys(wanted))

@@ -4,10 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dllm_run.specs import fsdp2
 from dllm_run.specs.errors import EnvironmentProblem
-
-from . import fsdp2
-from .layout import Layout
+from dllm_run.specs.layout import Layout
 
 Config = dict[str, Any]
 
@@ -41,7 +40,7 @@ def zero(layout: Layout, *, json_file: str, stage: int) -> Config:
     return {**_common(layout), "distributed_type": "DEEPSPEED", "deepspeed_config": settings}
 
 
-def sharded(layout: Layout, *, layer_classes: Sequence[str]) -> Config:
+def sharded(layout: Layout, *, layer_classes: Sequence[str] = ()) -> Config:
     """FSDP2. Raises EnvironmentProblem for CPUs."""
     _needs_gpus(layout, "fsdp2", "trains with plain ddp and says nothing")
     settings = fsdp2.settings(layer_classes)

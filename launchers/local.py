@@ -7,14 +7,14 @@ from pathlib import Path
 
 from dllm_run.specs.plan import Plan
 
-from .job import Job
+from .job import Job, portable_start
 from .template import fill
 
 
 def render(plan: Plan) -> dict[str, str]:
     """`run.sh`: every stage in order, for whoever has the compiled tree and not this tool's patience."""
     names = plan.names
-    stages = [(stage_id, names[stage_id]) for stage_id in plan.stages]
+    stages = [(stage_id, names[stage_id], " ".join(portable_start(stage.body.compute))) for stage_id, stage in plan.stages.items()]
     return {"run.sh": fill("run.sh", {"name": plan.name, "stages": stages})}
 
 

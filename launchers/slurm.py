@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.script import ScriptProblem
+from dllm_run.specs.vocabulary.compute import Compute
 from dllm_run.specs.vocabulary.launchers.slurm import Slurm
 from dllm_run.specs.vocabulary.stages import Stage
 
+from .job import portable_start
 from .script import fill_script, script_problems
 from .stages import inherited, points_by_stage
 from .template import fill
@@ -46,7 +48,8 @@ def check(plan: Plan, scripts: Mapping[str, str]) -> list[ScriptProblem]:
         launch, _ = _wanted(plan, batch.ids[0])
         if launch.script is not None:
             values = _values(plan, batch, points)
-            found.update(dict.fromkeys(script_problems(launch.script, scripts[launch.script], values, _given(launch))))
+            given = {**_given(launch), **_given_processes(plan.stages[batch.ids[0]].body.compute)}
+            found.update(dict.fromkeys(script_problems(launch.script, scripts[launch.script], values, given)))
     return list(found)
 
 
@@ -63,7 +66,9 @@ def _batches(plan: Plan) -> list[_Batch]:
             # Two names of one stage: the first one's job does it.
             if stage_id not in owned:
                 owned.add(stage_id)
-                groups.setdefault((depth[stage_id], name, repr(_wanted(plan, stage_id))), []).append(stage_id)
+                groups.setdefault((depth[stage_id], name, repr((_wanted(plan, stage_id), *_processes(plan, stage_id)))), []).append(
+                    stage_id
+                )
     order = list(plan.stages)
     batches: list[_Batch] = []
     owner: dict[str, str] = {}
@@ -99,6 +104,14 @@ def _wanted(plan: Plan, stage_id: str) -> tuple[Slurm, list[tuple[str, Any]]]:
     return launch, _options(body, launch)
 
 
+def _processes(plan: Plan, stage_id: str) -> tuple[int, str]:
+    """Nodes of a stage, and how it is started on each."""
+    compute = plan.stages[stage_id].body.compute
+    # Names of this tool's own variables, which the script sets, in double quotes.
+    words = [f'"{word}"' if word.startswith("$") else word for word in portable_start(compute)]
+    return compute.nodes, " ".join(words)
+
+
 def _script(plan: Plan, batch: _Batch, points: Mapping[str, list[str]], scripts: Mapping[str, str]) -> str:
     launch, _ = _wanted(plan, batch.ids[0])
     values = _values(plan, batch, points)
@@ -107,9 +120,12 @@ def _script(plan: Plan, batch: _Batch, points: Mapping[str, list[str]], scripts:
 
 def _values(plan: Plan, batch: _Batch, points: Mapping[str, list[str]]) -> dict[str, Any]:
     launch, options = _wanted(plan, batch.ids[0])
+    nodes, start = _processes(plan, batch.ids[0])
     return {
         "name": plan.name,
         "stage": batch.stage,
+        "nodes": nodes,
+        "start": start,
         "ids": [(stage_id, _few(points[stage_id])) for stage_id in batch.ids],
         "options": options,
         "max_parallel": launch.array.max_parallel,
@@ -135,6 +151,12 @@ def _given(launch: Slurm) -> dict[str, str]:
     if launch.array.max_parallel is not None:
         found["max_parallel"] = "`array` of the launch would have no effect"
     return found
+
+
+def _given_processes(compute: Compute) -> dict[str, str]:
+    """The same for a stage that processes share."""
+    found = {"start": "the stage would run in one process"} if compute.world > 1 else {}
+    return {**found, "nodes": "the stage would run on one node"} if compute.nodes > 1 else found
 
 
 def _options(body: Stage, launch: Slurm) -> list[tuple[str, Any]]:

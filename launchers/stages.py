@@ -6,18 +6,21 @@ A folder holds all stages of a name that are started alike, so that there are as
 
 from typing import Any, NamedTuple
 
+from dllm_run.specs import zero
 from dllm_run.specs.canonical import pretty
 from dllm_run.specs.environment import ALWAYS, OWN, UNLESS_GIVEN
+from dllm_run.specs.layout import layout_of
 from dllm_run.specs.plan import Plan
+from dllm_run.specs.strategies import STRATEGIES
 from dllm_run.specs.vocabulary.launchers.slurm import Slurm
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.training import Training
 
 from . import accelerate
 from .job import portable_command
-from .layout import Layout
 
 INDEX = "stages.json"
+ZERO = "ds_config.json"
 
 
 class _Kind(NamedTuple):
@@ -26,22 +29,23 @@ class _Kind(NamedTuple):
     name: str
     environment: str
     accelerate: str | None
+    zero: str | None
 
 
 def stage_files(plan: Plan) -> dict[str, str]:
-    """`stages.json`, and `stages/NAME/` with argv.json, environment.json and accelerate.yaml."""
+    """`stages.json`, and `stages/NAME/` with argv.json, environment.json and, for training, accelerate.yaml and ds_config.json."""
     names = plan.names
     points = points_by_stage(plan)
     folders: dict[_Kind, str] = {}
     commands: dict[str, dict[str, list[str]]] = {}
     index = []
     for stage_id, stage in plan.stages.items():
-        kind = _Kind(names[stage_id], _environment(stage.body), _accelerate(stage.body))
+        kind = _Kind(names[stage_id], _environment(stage.body), _accelerate(stage.body), _zero(stage.body))
         if kind not in folders:
             earlier = sum(other.name == kind.name for other in folders)
             folders[kind] = f"stages/{kind.name}.{earlier + 1}" if earlier else f"stages/{kind.name}"
         folder = folders[kind]
-        commands.setdefault(folder, {})[stage_id] = portable_command(stage_id)
+        commands.setdefault(folder, {})[stage_id] = portable_command(stage_id, stage.body.compute)
         index.append({"id": stage_id, "name": kind.name, "kind": stage.body.word, "folder": folder, "points": points[stage_id]})
     files = {INDEX: pretty({"schema": "dllm-run/stages/1", "stages": index})}
     for kind, folder in folders.items():
@@ -49,6 +53,8 @@ def stage_files(plan: Plan) -> dict[str, str]:
         files[f"{folder}/environment.json"] = kind.environment
         if kind.accelerate is not None:
             files[f"{folder}/accelerate.yaml"] = kind.accelerate
+        if kind.zero is not None:
+            files[f"{folder}/{ZERO}"] = kind.zero
     return files
 
 
@@ -61,22 +67,24 @@ def points_by_stage(plan: Plan) -> dict[str, list[str]]:
     return found
 
 
-def layout_of(body: Training) -> Layout:
-    """The layout of a training stage: one process in this version."""
-    assert body.batch.micro is not None and body.compute.device is not None, "a plan is complete"
-    return Layout(
-        nodes=1,
-        processes_per_node=1,
-        micro=body.batch.micro,
-        accumulation=body.batch.global_ // body.batch.micro,
-        precision=body.compute.precision,
-        device=body.compute.device,
-        max_grad_norm=body.optimizer.max_grad_norm,
-    )
-
-
 def _accelerate(body: Stage) -> str | None:
-    return accelerate.text(accelerate.single(layout_of(body))) if isinstance(body, Training) else None
+    """For `accelerate launch`, where it can start such processes: on CPUs it starts one, whatever the file says."""
+    if not isinstance(body, Training):
+        return None
+    layout, strategy = layout_of(body), STRATEGIES[body.compute.shared_by]
+    if strategy.zero_stage is not None:
+        return accelerate.text(accelerate.zero(layout, json_file=ZERO, stage=strategy.zero_stage))
+    if not strategy.several:
+        return accelerate.text(accelerate.single(layout))
+    if layout.device == "cpu":
+        return None
+    return accelerate.text(accelerate.sharded(layout) if strategy.weights else accelerate.ddp(layout))
+
+
+def _zero(body: Stage) -> str | None:
+    """What DeepSpeed is given: the runtime makes the same of the plan."""
+    stage = STRATEGIES[body.compute.shared_by].zero_stage if isinstance(body, Training) else None
+    return zero.text(zero.zero(layout_of(body), stage)) if isinstance(body, Training) and stage is not None else None
 
 
 def _environment(body: Stage) -> str:

@@ -11,18 +11,28 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dllm_run.specs.canonical import pretty
-from dllm_run.specs.environment import ALWAYS, UNLESS_GIVEN
+from dllm_run.specs.environment import ALWAYS, RANK, UNLESS_GIVEN
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.plan import Plan, words_beside
 from dllm_run.specs.store import ANSWERED, Attempt, Entry, Runs, write_atomic
 from dllm_run.specs.word import using
 
+from .failure import Failure
+from .world import World, dies_with_parent, refuse_other, world_of
+
+if TYPE_CHECKING:
+    from .context import Context
+    from .meeting import Meeting
+
 INTERRUPTED = 130
+_SAME_SIGNAL_SECONDS = 0.3
+"""A signal to a group of processes also comes by way of whoever started them."""
 
 
 def main() -> int:
@@ -46,10 +56,80 @@ def _run(plan: Plan, arguments: argparse.Namespace) -> int:
     runs = Runs(Path(arguments.runs))
     entry = runs.entry(arguments.stage)
     entry.path.mkdir(parents=True, exist_ok=True)
-    with _alone(entry):
-        if entry.done:
+    try:
+        world = world_of(os.environ)
+    except Failure as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    job = _Job(plan, arguments.stage, runs, Path(arguments.base), entry, world, _threads(plan, arguments, entry, world))
+    # The threads are read when torch is loaded, so they are set before.
+    os.environ.update({**ALWAYS, "OMP_NUM_THREADS": str(job.threads)})
+    for name, value in UNLESS_GIVEN.items():
+        os.environ.setdefault(name, value)
+    if world.size > 1:
+        dies_with_parent()
+    else:
+        # Of a launcher that started one process: accelerate would make a process group of it.
+        for name in RANK:
+            os.environ.pop(name, None)
+    return _lead(job) if world.first else _follow(job)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What this process was started for."""
+
+    plan: Plan
+    stage_id: str
+    runs: Runs
+    base: Path
+    entry: Entry
+    world: World
+    threads: int
+
+
+def _threads(plan: Plan, arguments: argparse.Namespace, entry: Entry, world: World) -> int:
+    """The same bits need the same number, so that a run that continues has that of its last attempt."""
+    earlier = (attempt.status().get("threads") for attempt in reversed(entry.attempts()))
+    known = next((threads for threads in earlier if threads), None)
+    cores = max(1, len(os.sched_getaffinity(0)) // world.local_size)
+    found: int = arguments.threads or plan.stages[arguments.stage].body.compute.threads or known or cores
+    return found
+
+
+def _lead(job: _Job) -> int:
+    """The only process, or the first of several: the stage, and the decision what to do, are its own."""
+    with _alone(job.entry):
+        attempt = None if job.entry.done else _begin(job)
+        meeting = _meeting(job.world)
+        if meeting is not None:
+            meeting.tell(None if attempt is None else attempt.number)
+        if attempt is None:
+            if meeting is not None:
+                meeting.leave()
             return 0
-        return _attempt(plan, arguments.stage, runs, Path(arguments.base), arguments.threads, entry)
+        return _execute(job, attempt, meeting)
+
+
+def _follow(job: _Job) -> int:
+    """Another process: it does what the first one says."""
+    meeting = _meeting(job.world)
+    assert meeting is not None
+    number = meeting.told()
+    if number is None:
+        meeting.leave()
+        return 0
+    attempt = job.entry.attempt(number)
+    _redirect(attempt.log_of(job.world.rank))
+    return _execute(job, attempt, meeting)
+
+
+def _meeting(world: World) -> "Meeting | None":
+    if world.size == 1:
+        return None
+    from .meeting import Meeting  # torch is loaded after the number of threads is set
+
+    return Meeting(world)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,51 +150,54 @@ def _alone(entry: Entry) -> Iterator[None]:
         yield
 
 
-def _attempt(plan: Plan, stage_id: str, runs: Runs, base: Path, threads: int, entry: Entry) -> int:
-    earlier = entry.attempts()
-    attempt = entry.new_attempt()
+def _begin(job: _Job) -> Attempt:
+    """A new attempt, with its status; what an earlier one has left half-written is gone."""
+    attempt = job.entry.new_attempt()
     # Answers of an evaluation that was killed are found again by what was asked.
-    _forget_outputs(entry, keep=(ANSWERED, *(("checkpoints",) if entry.complete_checkpoints() else ())))
-    decided = threads or plan.stages[stage_id].body.compute.threads or _earlier_threads(earlier) or len(os.sched_getaffinity(0))
-    name, started = plan.name_of(stage_id), time.time()
+    _forget_outputs(job.entry, keep=(ANSWERED, *(("checkpoints",) if job.entry.complete_checkpoints() else ())))
+    name, several = job.plan.name_of(job.stage_id), job.world.size > 1
     status: dict[str, Any] = {
         "schema": "dllm-run/status/1",
-        "stage": stage_id,
+        "stage": job.stage_id,
         "name": name,
-        "kind": plan.stages[stage_id].body.word,
+        "kind": job.plan.stages[job.stage_id].body.word,
         "state": "running",
         "pid": os.getpid(),
         "host": platform.node(),
-        "threads": decided,
-        "started": round(started, 3),
+        "threads": job.threads,
+        **({"processes": job.world.size} if several else {}),
+        "started": round(time.time(), 3),
     }
     attempt.write_status(status)
-    print(f"{name} ({stage_id}): attempt {attempt.number}, log {attempt.log}", file=sys.stderr, flush=True)
-    # From here on everything, also what libraries print from C, goes to the log.
-    with attempt.log.open("ab") as stream:
+    print(f"{name} ({job.stage_id}): attempt {attempt.number}, log {attempt.log}", file=sys.stderr, flush=True)
+    _redirect(attempt.log)
+    return attempt
+
+
+def _redirect(log: Path) -> None:
+    """From here on everything, also what libraries print from C, goes to the log."""
+    with log.open("ab") as stream:
         os.dup2(stream.fileno(), sys.stdout.fileno())
         os.dup2(stream.fileno(), sys.stderr.fileno())
-    # The threads are read when torch is loaded, so they are set before.
-    os.environ.update({**ALWAYS, "OMP_NUM_THREADS": str(decided)})
-    for name, value in {**UNLESS_GIVEN, "HF_DATASETS_CACHE": str((attempt.path / "cache").absolute())}.items():
-        os.environ.setdefault(name, value)
-    return _execute(plan, stage_id, runs, base, attempt, entry, status)
 
 
-def _execute(plan: Plan, stage_id: str, runs: Runs, base: Path, attempt: Attempt, entry: Entry, status: dict[str, Any]) -> int:
+def _execute(job: _Job, attempt: Attempt, meeting: "Meeting | None") -> int:
+    os.environ.setdefault("HF_DATASETS_CACHE", str((attempt.path / "cache").absolute()))
     import torch  # after the environment is set, and not at all for a stage that is done
 
     from .build import module_of
     from .context import Context
-    from .failure import Failure
 
-    torch.set_num_threads(status["threads"])
-    body = plan.stages[stage_id].body
+    torch.set_num_threads(job.threads)
+    body = job.plan.stages[job.stage_id].body
     torch.use_deterministic_algorithms(True, warn_only=not (body.compute.deterministic or body.compute.device == "cpu"))
-    context = Context(plan=plan, stage_id=stage_id, runs=runs, base=base, attempt=attempt)
+    context = Context(plan=job.plan, stage_id=job.stage_id, runs=job.runs, base=job.base, attempt=attempt, world=job.world)
     _listen(context)
-    context.emit("stage", {"stage": status["name"], "kind": status["kind"], "id": stage_id, "attempt": attempt.number})
+    context.emit("stage", {"stage": job.plan.name_of(job.stage_id), "kind": body.word, "id": job.stage_id, "attempt": attempt.number})
     try:
+        refuse_other(job.world, body.compute)
+        if meeting is not None:
+            meeting.join(body.compute.device or "cpu")
         results = module_of(type(body)).run(context)
     except Failure as failure:
         return _failed(context, str(failure))
@@ -122,41 +205,52 @@ def _execute(plan: Plan, stage_id: str, runs: Runs, base: Path, attempt: Attempt
         error = sys.exc_info()[1]
         if error is not None:
             _failed(context, f"{type(error).__name__}: {error}")
+    if job.world.first:
+        _conclude(job, context, results)
+    if meeting is not None:
+        meeting.leave()
+    return INTERRUPTED if context.interrupted else 0
+
+
+def _conclude(job: _Job, context: "Context", results: dict[str, Any]) -> None:
+    """Write down how the stage ended."""
+    attempt = context.attempt
     if context.interrupted:
-        done = attempt.status().get("done", 0)
         attempt.write_status({**attempt.status(), "state": "interrupted"})
-        context.emit("interrupted", {"step": done})
-        return INTERRUPTED
-    write_atomic(entry.results_file, pretty(results))
+        context.emit("interrupted", {"step": attempt.status().get("done", 0)})
+        return
+    write_atomic(job.entry.results_file, pretty(results))
     shutil.rmtree(attempt.path / "cache", ignore_errors=True)
-    entry.finish()
-    seconds = round(time.time() - status["started"], 1)
+    job.entry.finish()
+    seconds = round(time.time() - attempt.status()["started"], 1)
     attempt.write_status({**attempt.status(), "state": "done", "seconds": seconds})
     context.emit("done", {"seconds": seconds})
-    return 0
 
 
-def _failed(context: Any, message: str) -> int:
-    context.attempt.write_status({**context.attempt.status(), "state": "failed", "message": message})
-    context.emit("failed", {"message": message})
+def _failed(context: "Context", message: str) -> int:
+    if context.world.size > 1:
+        context.attempt.write_failure(context.world.rank, message)
+    if context.world.first:
+        context.attempt.write_status({**context.attempt.status(), "state": "failed", "message": message})
+        context.emit("failed", {"message": message})
     return 1
 
 
-def _listen(context: Any) -> None:
+def _listen(context: "Context") -> None:
     """The first signal asks for a checkpoint at the end of the step; a second one ends the process at once."""
+    first = 0.0
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if context.interrupted or context.stage.body.word not in ("pretrain", "sft"):
+        nonlocal first
+        if not context.stage.body.parallel:
             os._exit(INTERRUPTED)
-        context.interrupted = True
+        if context.asked and time.monotonic() - first > _SAME_SIGNAL_SECONDS:
+            os._exit(INTERRUPTED)
+        first = first or time.monotonic()
+        context.asked = True
 
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGTERM, handle)
-
-
-def _earlier_threads(attempts: list[Attempt]) -> int | None:
-    """The threads of the last attempt: the same bits need the same number."""
-    return attempts[-1].status().get("threads") if attempts else None
 
 
 def _forget_outputs(entry: Entry, keep: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,15 @@ class Adapter:
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()  # small steps on bf16 weights would round to nothing
 
-    def save(self, folder: Path) -> None:
-        """Write the adapter alone, as PEFT would."""
+    def save(self, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Write the adapter alone, as PEFT would. `weights` are those of the network where they live in pieces."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = get_peft_model_state_dict(self.tuner, adapter_name="default", save_embedding_layers=False)
+        state = get_peft_model_state_dict(
+            self.tuner,
+            state_dict=None if weights is None else {f"model.{name}": value for name, value in weights.items()},
+            adapter_name="default",
+            save_embedding_layers=False,
+        )
         # Copies: a bias that two layers share is one tensor twice, which the format does not hold.
         tensors = {_named(_PREFIX + name, self.format, back=False): value.detach().clone() for name, value in state.items()}
         save_file(tensors, str(folder / WEIGHTS), metadata={"format": "pt"})

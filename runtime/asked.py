@@ -85,7 +85,13 @@ class Asked:
             raise Failure(f"{what} not fit the model's {self.max_length}")
         ids = ids[-room:]
         identity = identity_of(context) if not repeat else identity_of(context, str(repeat))
-        return Request(tokens=[*ids, *tail], id=identity, prompt=0 if wanted.infill else len(ids))
+        return Request(
+            tokens=[*ids, *tail],
+            id=identity,
+            prompt=0 if wanted.infill else len(ids),
+            ends=not wanted.infill,
+            until=() if wanted.infill else wanted.until,
+        )
 
 
 def identity_of(*texts: str) -> int:

@@ -29,7 +29,7 @@ from .families import Format, format_of
 from .noise import Stream
 from .tokenizers import Tokens
 
-_SPARE = re.compile(r"(rotary_emb\.inv_freq|position_ids|attn\.(masked_)?bias|(^|\.)pooler\..*|(^|\.)seq_relationship\..*)$")
+_SPARE = re.compile(r"(rotary_emb\.inv_freq|position_ids|attn\.(masked_)?bias|(^|\.)pooler\..*|cls\.(?!predictions\.)[a-z_]+\..*)$")
 """Tensors of published files that no language model needs: tables that are computed, and heads of other tasks."""
 EDIT_HEADS = tuple(f"{name}." for name in EDIT_MODULES)
 """What the checkpoint of an Edit Flow has beside its language model."""
@@ -103,15 +103,18 @@ def save(network: Any, folder: Path, state: Mapping[str, Tensor] | None = None, 
     """
     adapter = vars(network).get("adapter")
     if adapter is not None:
-        adapter.save(folder)
+        adapter.save(folder, state)
         return
     published, form = vars(network.config).get("published"), published_format(network)
+    tied = set(network.all_tied_weights_keys or ())
     if published is None or form is None:
+        if state is not None:
+            # Matrices that are one in the network are gathered one by one: it would not be seen that they are.
+            state = {name: value for name, value in state.items() if name not in tied}
         network.save_pretrained(str(folder), state_dict=state, max_shard_size=shard_size)
         mark(network, folder)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    tied = set(network.all_tied_weights_keys or ())
     weights = network.state_dict() if state is None else state
     weights = {form.to_original(name): value for name, value in weights.items() if name not in tied}
     save_torch_state_dict(weights, str(folder), metadata={"format": "pt"}, max_shard_size=shard_size)

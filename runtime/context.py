@@ -18,6 +18,7 @@ from dllm_run.specs.store import Attempt, Entry, Runs
 from dllm_run.specs.vocabulary.compute import Compute
 
 from .failure import Failure
+from .world import ALONE, World
 
 PROGRESS_SECONDS = 0.25
 
@@ -32,8 +33,12 @@ class Context:
     base: Path
     """Folder of the spec: relative paths start here."""
     attempt: Attempt
+    world: World = ALONE
+    """Which of the processes of the stage this is. The first one alone tells anything."""
+    asked: bool = False
+    """Set by a signal: this process is asked to save what there is and stop."""
     interrupted: bool = False
-    """Set by a signal: save what there is and stop."""
+    """Set when all processes have agreed to do so."""
     _last_progress: float = field(default=0.0)
 
     @property
@@ -88,6 +93,8 @@ class Context:
 
     def emit(self, event: str, fields: Mapping[str, Any]) -> None:
         """Append one line for whoever watches."""
+        if not self.world.first:
+            return
         with self.attempt.events.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"event": event, "time": round(time.time(), 3), **fields}, ensure_ascii=False) + "\n")
 
@@ -98,6 +105,8 @@ class Context:
     def progress(self, unit: str, done: int, total: int, numbers: Mapping[str, float] | None = None) -> None:
         """Tell how far the stage is, at most a few times a second."""
         now = time.monotonic()
+        if not self.world.first:
+            return
         if done < total and now - self._last_progress < PROGRESS_SECONDS:
             return
         self._last_progress = now
@@ -106,5 +115,7 @@ class Context:
 
     def metric(self, values: Mapping[str, float]) -> None:
         """Append one line of numbers."""
+        if not self.world.first:
+            return
         with self.attempt.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(values) + "\n")

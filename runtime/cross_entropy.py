@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from dllm_run.specs.arithmetic import rows_of_chunk
@@ -32,10 +32,27 @@ def projected(features_RD: Tensor, projection: Projection, target_R: Tensor, wei
     return CrossEntropy(total, nll_R)
 
 
+def within(linear: nn.Linear, features_RD: Tensor, target_R: Tensor, weight_R: Tensor, never: int) -> CrossEntropy:
+    """The same in the place of the layer's own pass: whatever gathers weights for a pass and gradients after it does so for this one."""
+    own = vars(linear).pop("forward", None)
+    module: Any = linear
+
+    def forward(features_RD: Tensor) -> tuple[Tensor, ...]:
+        return tuple(projected(features_RD, Projection(linear.weight, linear.bias), target_R, weight_R, never))
+
+    module.forward = forward
+    try:
+        return CrossEntropy(*module(features_RD))
+    finally:
+        del module.forward
+        if own is not None:
+            module.forward = own
+
+
 def through(logits_of: Callable[[Tensor], Tensor], hidden_RD: Tensor, target_R: Tensor, weight_R: Tensor, chunk: int) -> CrossEntropy:
     """Through a head of any kind, whose logits are computed again in the backward pass."""
     total, found = hidden_RD.new_zeros((), dtype=_wide(hidden_RD.dtype)), []
-    for start in range(0, len(hidden_RD), chunk):
+    for start in range(0, max(1, len(hidden_RD)), chunk):
         part = slice(start, start + chunk)
 
         def entropy(hidden_KD: Tensor, target_K: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from dllm_run.specs.arithmetic import rows_of_chunk
 
-from .cross_entropy import CrossEntropy, projected, through
-from .head import Head
+from .cross_entropy import CrossEntropy, through, within
+from .head import Head, is_divided
 from .seen import Seen
 
 P = ParamSpec("P")
@@ -51,6 +51,27 @@ class Denoiser(nn.Module):
         hidden_BLD: Tensor = found.last_hidden_state
         return hidden_BLD
 
+    def body_beside(self, tokens_BQ: Tensor, position_BQ: Tensor, mask_XQW: Tensor, cache: Any) -> Tensor:
+        """Hidden states [B, Q, D] of tokens beside what a cache keeps; `mask_XQW` says whom of all of it they see."""
+        self.body_passes += 1
+        form = self._form(mask_XQW)
+        mask = {"full_attention": form, "sliding_attention": form} if self._windows else form
+        found = self.network.base_model(
+            input_ids=tokens_BQ,
+            position_ids=position_BQ + self._first_position,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+            is_causal=False,
+        )
+        hidden_BQD: Tensor = found.last_hidden_state
+        return hidden_BQD
+
+    @property
+    def layers(self) -> int | None:
+        """Layers that keep keys and values; None of an architecture that has no place for a cache."""
+        return None if self._masked else int(self.network.config.num_hidden_layers)
+
     def hidden(self, tokens_BL: Tensor, seen: Seen) -> Tensor:
         """Hidden states [B, L, D], each where the token stands that it speaks of."""
         hidden_BLD = self.body(tokens_BL, seen)
@@ -79,11 +100,22 @@ class Denoiser(nn.Module):
     def cross_entropy(self, hidden_RD: Tensor, target_R: Tensor, weight_R: Tensor) -> CrossEntropy:
         """Weighted sum of -log p of the targets; no tensor of the size of all logits exists."""
         self.head_rows += hidden_RD.shape[0]
-        projection = self._head.projection()
-        if projection is None:
-            chunk = rows_of_chunk(int(self.network.config.vocab_size))
-            return through(self._scored, hidden_RD, target_R, weight_R, chunk)
-        return projected(self._head.features(hidden_RD), projection, target_R, weight_R, self.mask_token)
+        last = self._head.last()
+        if last is None:
+            return through(self._scored, hidden_RD, target_R, weight_R, self.rows_of_chunk(hidden_RD))
+        return within(last, self._head.features(hidden_RD), target_R, weight_R, self.mask_token)
+
+    def rows_of_chunk(self, hidden_RD: Tensor) -> int:
+        """Positions that a head which is no plain layer reads at once."""
+        if is_divided(self.network):
+            return max(1, len(hidden_RD))  # one pass, even over nothing: other processes wait for this one in each
+        return rows_of_chunk(int(self.network.config.vocab_size))
+
+    def precision(self) -> torch.dtype:
+        """The dtype that matrix products run in just now."""
+        kind = next(self.parameters()).device.type
+        found: torch.dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.network.dtype
+        return found
 
     def _scored(self, hidden_RD: Tensor) -> Tensor:
         return self.without_mask(self._head.logits(hidden_RD))
@@ -91,7 +123,9 @@ class Denoiser(nn.Module):
     def without_mask(self, logits_RV: Tensor) -> Tensor:
         """Logits in float32 at least, that of the mask token minus infinity."""
         wide_RV = logits_RV if logits_RV.dtype == torch.float64 else logits_RV.float()
-        return wide_RV.index_fill(-1, torch.tensor([self.mask_token], device=wide_RV.device), float("-inf"))
+        never = torch.tensor([self.mask_token], device=wide_RV.device)
+        # Nobody goes back through it: a copy of all logits is then for nothing.
+        return wide_RV.index_fill(-1, never, float("-inf")) if torch.is_grad_enabled() else wide_RV.index_fill_(-1, never, float("-inf"))
 
     def _attention(self, tokens_BL: Tensor, seen: Seen) -> dict[str, Any]:
         """The arguments by which this architecture is told who sees whom."""

@@ -12,14 +12,13 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from dllm_run.specs.arithmetic import rows_of_chunk
 from dllm_run.specs.geometry import bare_type
 from dllm_run.specs.vocabulary.families import family_for
 
-from .cross_entropy import CrossEntropy, projected, through
+from .cross_entropy import CrossEntropy, through, within
 from .denoiser import Denoiser
 from .failure import Failure
-from .head import projection_of
+from .head import plain
 from .noise import Stream
 from .seen import Seen
 
@@ -75,13 +74,13 @@ def token_entropy(denoiser: Denoiser, edit: int, features_RD: Tensor, target_R: 
     """Weighted sum of -log p of the tokens that are substituted, or inserted, at R positions; no logits but theirs exist."""
     head = denoiser.network.get_submodule(_TOKENS[edit])
     denoiser.head_rows += len(features_RD)
-    projection = projection_of(head)
-    if projection is not None:
-        return projected(features_RD, projection, target_R, weight_R, denoiser.mask_token)
+    last = plain(head)
+    if last is not None:
+        return within(last, features_RD, target_R, weight_R, denoiser.mask_token)
     if not len(features_RD):
         # Zero, and yet a part of the graph: where processes wait for each other's gradients none may be left out.
         return CrossEntropy(head(features_RD).sum(), weight_R.new_zeros(0))
-    chunk = rows_of_chunk(int(denoiser.network.config.vocab_size))
+    chunk = denoiser.rows_of_chunk(features_RD)
     return through(lambda part_RD: token_logits(denoiser, edit, part_RD), features_RD, target_R, weight_R, chunk)
 
 

@@ -1,18 +1,14 @@
 """Sequences for Edit Flows: behind its prompt each is aligned with its start, column by column."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.starts import Start as StartWord
 
 from .align import Alignment, align
 from .build import build
 from .failure import Failure
-from .prepare import Sequences, sequences
-from .sources import Row
 from .starts import Start
 from .tokenizers import Tokens
 
@@ -30,21 +26,15 @@ def opened(tokens: Tokens) -> Tokens:
     return replace(tokens, begin=tokens.end[:1])
 
 
-def edit_sequences(rows: list[Row], data: Data, tokens: Tokens, start: StartWord, progress: Callable[[int], None]) -> Sequences:
-    """Rows as sequences of at most `max_length` tokens, with their alignments. A prompt is never edited, so it is aligned with itself."""
-    found = sequences(rows, data, opened(tokens), progress)
-    build_start: Start = build(start)
-    first = build_start(tokens)
-    kept = [index for index, prompt in enumerate(found.prompt) if prompt + len(first) <= data.max_length]
-    if found.tokens and not kept:
-        raise Failure(f"no prompt leaves room for a start of {len(first)} tokens in sequences of {data.max_length}")
-    return Sequences(
-        tokens=[found.tokens[index] for index in kept],
-        prompt=[found.prompt[index] for index in kept],
-        cut=found.cut,
-        dropped=found.dropped + len(found.tokens) - len(kept),
-        alignments=[aligned(found.tokens[index], found.prompt[index], first) for index in kept],
-    )
+def start_of(word: StartWord, tokens: Tokens) -> list[int]:
+    """The tokens of a start."""
+    made: Start = build(word)
+    return made(tokens)
+
+
+def merged(runs: list[int]) -> list[int]:
+    """Runs in which nothing but the last answer is learned; those of a sequence that does not end with one are all given."""
+    return [sum(runs[:-1]), runs[-1]] if len(runs) % 2 == 0 else [sum(runs)]
 
 
 def aligned(tokens: list[int], prompt: int, start: list[int]) -> Alignment:

@@ -35,10 +35,10 @@ class Head:
             self.logits(hidden_RD)
         return kept.features[0]
 
-    def projection(self) -> Projection | None:
+    def last(self) -> nn.Linear | None:
         """The last linear layer, where logits are just that of `features`; None where something follows it, or it is no plain one."""
         output = self.network.get_output_embeddings()
-        found = projection_of(output)
+        found = plain(output)
         if found is not None and self._ends_plainly is None:
             self._ends_plainly = self._check(output)
         return found if self._ends_plainly else None
@@ -64,11 +64,16 @@ class Head:
         return self._output
 
 
-def projection_of(module: nn.Module) -> Projection | None:
-    """A plain linear layer by its weights; None of one that is quantised, has an adapter or lies in pieces: its module alone multiplies."""
-    if type(module) is not nn.Linear or type(module.weight) is not nn.Parameter or not module.weight.numel():
+def plain(module: nn.Module) -> nn.Linear | None:
+    """A linear layer of plain numbers; None of one that is quantised or has an adapter: its module alone multiplies."""
+    if type(module) is not nn.Linear or type(module.weight) is not nn.Parameter:
         return None
-    return Projection(module.weight, module.bias)
+    return module
+
+
+def is_divided(module: nn.Module) -> bool:
+    """Whether processes hold its weights in pieces that are gathered for each of its passes, as ZeRO-3 does: all make the same passes."""
+    return any("ds_id" in vars(parameter) for parameter in module.parameters())
 
 
 _NOTHING = torch.zeros(1, 1, dtype=torch.int64)

@@ -15,7 +15,7 @@ from .seen import everyone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """A sequence whose tokens after the first `prompt` are scored."""
+    """A sequence whose tokens after the first `prompt` are scored, or those that `learned` names."""
 
     tokens: list[int]
     id: int
@@ -23,6 +23,10 @@ class Scored:
     prompt: int = 0
     aligned: Aligned | None = None
     """With its start, where edits are scored."""
+    learned: list[bool] | None = None
+    """For each token whether it is scored; None: those after the prompt are."""
+    documents: list[int] | None = None
+    """Lengths of the texts that share the row and do not see each other; None: it is one text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ def averaged(
             slots=[slots[index * samples + sample] for index, sample in chunk],
             batch=total if across else samples,
             aligned=_aligned([sequences[index] for index, _ in chunk]),
+            learned=[sequences[index].learned for index, _ in chunk],
+            documents=[sequences[index].documents for index, _ in chunk],
         )
         for (index, sample), value in zip(chunk, bounds(denoiser, rows.to(device), stream).tolist(), strict=True):
             sums[index][sample] = value

@@ -146,7 +146,7 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
         def answer(index: int, full: list[int]) -> str:
             return self._answer(full, canvases[index], settings[index])
 
-        return self._filled(self.generator, "answer", canvases, names, answer, [item.until for item in settings])
+        return self._filled(self.generator, "answer", canvases, names, answer)
 
     def _wanted(self, request: Instance) -> Wanted:
         found = wanted(request.args[1], most=self.settings.max_new_tokens, sampler=self.settings.sampler)
@@ -184,7 +184,7 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
             canvases.append(
                 Request(tokens=[*text.tokens[: text.prompt], *[mask] * text.scored, *text.tokens[stop:]], id=text.id, prompt=text.prompt)
             )
-        found = self._filled(self.greedy, "greedy", canvases, [""] * len(asked), lambda _, full: json.dumps(full), [()] * len(asked))
+        found = self._filled(self.greedy, "greedy", canvases, [""] * len(asked), lambda _, full: json.dumps(full))
         return {index for index, full in zip(asked, found, strict=True) if json.loads(full) == list(texts[index].tokens)}
 
     def _filled(
@@ -194,10 +194,9 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
         canvases: Sequence[Request],
         tasks: Sequence[str],
         answer: Callable[[int, list[int]], str],
-        until: Sequence[tuple[str, ...]],
     ) -> list[str]:
         """What each canvas says when full; what the journal knows is not filled again."""
-        keys = [_key(kind, canvas, stops) for canvas, stops in zip(canvases, until, strict=True)]
+        keys = [_key(kind, canvas) for canvas in canvases]
         size = CHUNK * generator.batch
         show = Show(self.context, self.loaded.tokens, shown=0 if kind == "answer" else 1 << 30)
         for number, start in enumerate(range(0, len(canvases), size)):
@@ -229,16 +228,17 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
             note = self.notes.get(tasks[index])
             return note(texts[index]) if note is not None else None
 
-        filled = generator.fill(
+        before = generator.ledger.passes
+        generator.fill(
             [canvases[index] for index in part],
             [f"{tasks[index]} {index + 1}" for index in part],
             show=show,
             note=say,
             progress=lambda done, total: self.context.progress("requests", part.start + done, len(canvases)),
         )
-        # The passes of a batch count once, with its first row; of equal canvases the first is kept.
-        counted = [item.passes if place % generator.batch == 0 else 0 for place, item in enumerate(filled)]
-        return {keys[index]: (texts[index], counted[place]) for place, index in reversed(list(enumerate(part)))}
+        passes = generator.ledger.passes - before
+        # The passes of a part count once, with its first canvas; of equal canvases the first is kept.
+        return {keys[index]: (texts[index], passes if index == part.start else 0) for index in reversed(part)}
 
 
 @contextlib.contextmanager
@@ -254,6 +254,6 @@ def _place(request: Instance) -> Place:
     return request.task_name, request.doc_id, request.idx
 
 
-def _key(kind: str, canvas: Request, until: tuple[str, ...]) -> str:
+def _key(kind: str, canvas: Request) -> str:
     """A hash of a canvas, of what its noise hangs on, and of where its answer ends."""
-    return hashlib.sha256(json.dumps([kind, canvas.tokens, canvas.prompt, canvas.id, until]).encode()).hexdigest()[:24]
+    return hashlib.sha256(json.dumps([kind, canvas.tokens, canvas.prompt, canvas.id, canvas.ends, canvas.until]).encode()).hexdigest()[:24]

@@ -19,6 +19,7 @@ from .context import Context
 from .denoiser import Denoiser
 from .edit_heads import load_heads
 from .failure import Failure
+from .kept import weights_of
 from .mask_row import fill_row_of_mask
 from .noise import Stream
 from .tokenizers import Tokens, from_word
@@ -106,10 +107,15 @@ class Pieces:
     tokenizer: Path
 
 
-def pieces_of(context: Context, model: Model | Reference) -> Pieces:
-    """Where the weights that a stage starts from lie, its own `adapter` heeded. Raises Failure where something is missing."""
+def pieces_of(context: Context, model: Model | Reference, checkpoint: str = "last") -> Pieces:
+    """Where the weights that a stage starts from lie, its own `adapter` heeded. Raises Failure where something is missing.
+
+    `checkpoint` says which weights of the stage that a reference names; a model says that itself.
+    """
     if isinstance(model, Reference):
         folder = context.output_of(model)
+        if checkpoint != "last":
+            folder = weights_of(context.runs.entry(model.stage), checkpoint, context.plan.name_of(model.stage))
         if not is_adapter(folder):
             return Pieces(folder, (), None, folder)
         upstream: Any = context.plan.stages[model.stage].body
@@ -118,7 +124,7 @@ def pieces_of(context: Context, model: Model | Reference) -> Pieces:
         return Pieces(below.base, below.folded, folder, folder)
     assert model.from_ is not None, "a model has a source"
     if isinstance(model.from_, Reference):
-        found = pieces_of(context, model.from_)
+        found = pieces_of(context, model.from_, model.checkpoint)
     else:
         locator = model.locator()
         assert locator is not None

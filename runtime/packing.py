@@ -1,26 +1,32 @@
-"""Which rows go through the model together: neighbours in length, as many as a budget of tokens allows, with hardly any padding."""
+"""Best fit: which texts share a sequence, by their lengths alone."""
 
 from collections.abc import Sequence
 
-MOST_PADDING = 1.05
-"""Tokens of a batch with its padding, for each token of its rows, at most."""
 
+def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Bins of indices: the longest text first, each into the fullest bin that has room for it.
 
-def packed(lengths: Sequence[int], *, budget: int) -> list[list[int]]:
-    """Batches of indices, the longest rows first. Rows times the longest of a batch stay within the budget; a row above it is alone.
-
-    Long first: what does not fit in memory fails at once.
+    Of equal ones the first comes first, so that the bins depend on nothing else. Bins are told in the order of their first index, and
+    indices in theirs. No length may exceed the capacity.
     """
-    batches: list[list[int]] = []
-    longest = real = 0
+    bins: list[list[int]] = []
+    # Bins by the room that is left, and a bit for every room that any bin has: the least room that is enough is one shift away.
+    by_room: dict[int, list[int]] = {}
+    rooms = 0
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         length = lengths[index]
-        if batches:
-            padded = (len(batches[-1]) + 1) * longest
-            if padded <= budget and padded <= MOST_PADDING * (real + length):
-                batches[-1].append(index)
-                real += length
-                continue
-        batches.append([index])
-        longest = real = length
-    return batches
+        enough = rooms >> length
+        if enough:
+            room = length + (enough & -enough).bit_length() - 1
+            chosen = by_room[room].pop()
+            if not by_room[room]:
+                rooms &= ~(1 << room)
+        else:
+            room, chosen = capacity, len(bins)
+            bins.append([])
+        bins[chosen].append(index)
+        left = room - length
+        if left:
+            by_room.setdefault(left, []).append(chosen)
+            rooms |= 1 << left
+    return sorted((sorted(found) for found in bins), key=lambda found: found[0])

@@ -26,3 +26,18 @@ def text_of(template: str) -> Callable[[dict[str, Any], str], str]:
             ) from None
 
     return fill
+
+
+def holds(condition: str | None) -> Callable[[dict[str, Any], str], bool]:
+    """The function that says whether a condition holds for a row, at a place; None holds for all. Raises Failure."""
+    if condition is None:
+        return lambda row, place: True
+    fill = text_of(condition)
+
+    def is_so(row: dict[str, Any], place: str) -> bool:
+        found = fill(row, place).strip()
+        if found not in ("True", "False"):
+            raise Failure(f"{place}: the condition {condition!r} is {found[:80]!r} here, neither true nor false: compare with something")
+        return found == "True"
+
+    return is_so

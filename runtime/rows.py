@@ -62,22 +62,45 @@ def pad_rows(
     slots: list[int],
     batch: int,
     aligned: list[Aligned] | None = None,
+    learned: list[list[bool] | None] | None = None,
+    documents: list[list[int] | None] | None = None,
 ) -> Rows:
-    """Rows from token lists; the first `prompts[b]` tokens of row b are given, never masked. `aligned`: for edits."""
+    """Rows from token lists; the first `prompts[b]` tokens of row b are given, never masked. `aligned`: for edits.
+
+    `learned`: where it is not None, it says for every token of a row whether it may be masked. `documents`: lengths of the texts that
+    share a row.
+    """
     tokens_BL = _padded(sequences, pad)
     column_L = torch.arange(tokens_BL.shape[1])
     valid_BL = column_L < torch.tensor([len(tokens) for tokens in sequences])[:, None]
+    maskable_BL = valid_BL & (column_L >= torch.tensor(prompts)[:, None])
+    for index, said in enumerate(learned or ()):
+        if said is not None:
+            maskable_BL[index, : len(said)] = torch.tensor(said)
     return Rows(
         tokens_BL=tokens_BL,
         valid_BL=valid_BL,
-        maskable_BL=valid_BL & (column_L >= torch.tensor(prompts)[:, None]),
+        maskable_BL=maskable_BL,
         sample_B=torch.tensor(samples),
         visit_B=torch.tensor(visits),
         slot_B=torch.tensor(slots),
         batch=batch,
+        document_BL=_numbered(documents, tokens_BL.shape[1]),
         start_BC=None if aligned is None else _padded([start for start, _ in aligned], BLANK),
         goal_BC=None if aligned is None else _padded([goal for _, goal in aligned], BLANK),
     )
+
+
+def _numbered(documents: list[list[int] | None] | None, length: int) -> Tensor | None:
+    """The number of the text within its row that a token belongs to, padding counted as one more; None where no row has several."""
+    if documents is None or not any(documents):
+        return None
+    found = torch.zeros(len(documents), length, dtype=torch.int64)
+    for index, lengths in enumerate(documents):
+        if lengths is not None:
+            ends_D = torch.tensor(lengths).cumsum(0)
+            found[index] = torch.searchsorted(ends_D, torch.arange(length), right=True)
+    return found
 
 
 def _padded(lists: list[list[int]], fill: int) -> Tensor:

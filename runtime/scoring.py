@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from .batching import batched
 from .denoiser import Denoiser
 from .journal import Journal
 from .likelihoods import Estimator
 from .noise import Stream
-from .packing import packed
 from .rows import Rows, pad_rows
 
 
@@ -82,7 +82,7 @@ class Scorer:
 
     def _compute(self, jobs: list["_Job"], budget: int) -> None:
         """Values of all jobs into the journal. Batches are those of one process that was never killed, whoever computes them."""
-        batches, done = packed([len(job.text.tokens) for job in jobs], budget=budget), 0
+        batches, done = batched([len(job.text.tokens) for job in jobs], budget=budget), 0
         for number, indices in enumerate(batches):
             part = [jobs[index] for index in indices]
             names = [job.name for job in part]

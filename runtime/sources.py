@@ -1,68 +1,157 @@
-"""Reading rows out of sources: texts, tables, modules of installed packages, generators."""
+"""Rows of a data set: read out of its sources, kept or left, mapped, and cut down to the columns that are used."""
 
-import ast
-import csv
-import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from dllm_run.specs.hub import revised
 from dllm_run.specs.locator import LocatedFile, kind_of
 from dllm_run.specs.templating import is_template
-from dllm_run.specs.vocabulary.data import Data, Source
+from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.source import Columns, Source
 
 from .build import build
 from .failure import Failure
-from .row_template import text_of
+from .hub_layout import files_of_split
+from .readers import Raw, rows_of_file
+from .row_template import holds, text_of
 
-# The standard library refuses cells over 128 KiB; a text may be longer.
-csv.field_size_limit(1 << 30)
-
-Row = dict[str, str]
+Row = dict[str, Any]
+"""{"text"}, {"prompt", "response"}, or {"messages"}."""
 FilesOf = Callable[[str], list[LocatedFile]]
+_Columns = Callable[[Row, str], Row]
+
+
+class Found(NamedTuple):
+    """A row, and where it is from."""
+
+    row: Row
+    source: int
+    """Which source of the data set."""
+    file: int
+    """Which file of that; 0 of a computed one."""
+    number: int
+    """Which row of the file, as the file has them."""
+    at: int
+    """Where in the file that begins."""
+    part: int
+    """Which of the rows that mappings made of it."""
 
 
 def read_rows(data: Data, format: str, files_of: FilesOf) -> list[Row]:
-    """All rows of a data set, in order: {"text"} or {"prompt", "response"}. Raises Failure with file and line of a bad row."""
-    rows: list[Row] = []
-    names = {"text": data.columns.text} if format == "text" else {"prompt": data.columns.prompt, "response": data.columns.response}
-    columns = {name: _column(text) for name, text in names.items()}
-    for source in data.sources:
-        found = []
-        for row, place in _source_rows(source, files_of):
-            found.append({name: text_in(row, place) for name, text_in in columns.items()})
-            if source.limit is not None and len(found) == source.limit:
-                break
-        rows.extend(found)
-    if not rows:
-        raise Failure("the sources hold no rows")
+    """All rows of a data set, in order. Raises Failure with file and line of a bad row."""
+    return [found.row for found in each_row(data, format, files_of)]
+
+
+def each_row(data: Data, format: str, files_of: FilesOf) -> Iterator[Found]:
+    """The rows of a data set, in order. Raises Failure with file and line of a bad row, and where there are none."""
+    none = True
+    for index, source in enumerate(data.sources):
+        for found in islice(_rows_of(data, index, format, files_of), source.limit):
+            yield found
+            none = False
+    if none:
+        raise Failure("the sources hold no rows" + (" for which `where` holds" if _chooses(data) else ""))
+
+
+def _rows_of(data: Data, index: int, format: str, files_of: FilesOf) -> Iterator[Found]:
+    source = data.sources[index]
+    made = maker(data, source, format)
+    for file, raws in enumerate(_raws(source, files_of)):
+        for number, raw in enumerate(raws):
+            for part, row in enumerate(made(raw)):
+                yield Found(row, index, file, number, raw.at, part)
+
+
+def _chooses(data: Data) -> bool:
+    return data.where is not None or any(source.where is not None for source in data.sources)
+
+
+def maker(data: Data, source: Source, format: str) -> Callable[[Raw], list[Row]]:
+    """The function that makes rows of a data set out of a row of one of its sources: none, one or several."""
+    first, last = holds(source.where), holds(data.where)
+    mappings = [build(word) for word in data.map]
+    columns = columns_for(data.columns, format)
+
+    def made(raw: Raw) -> list[Row]:
+        rows = [raw.row] if first(raw.row, raw.place) else []
+        for mapping in mappings:
+            rows = [new for row in rows for new in _mapped(mapping, row, raw.place)]
+        return [columns(row, raw.place) for row in rows if last(row, raw.place)]
+
+    return made
+
+
+def _mapped(mapping: Callable[[Row], Row | list[Row] | None], row: Row, place: str) -> list[Row]:
+    try:
+        found = mapping(row)
+    except Failure as failure:
+        raise Failure(f"{place}: {failure}") from None
+    rows = [] if found is None else found if isinstance(found, list) else [found]
+    wrong = next((item for item in rows if not isinstance(item, dict)), None)
+    if wrong is not None:
+        raise Failure(f"{place}: a mapping gave {type(wrong).__name__}; it gives a map, a list of maps, or nothing")
     return rows
 
 
-def _source_rows(source: Source, files_of: FilesOf) -> Iterator[tuple[dict[str, Any], str]]:
-    if source.generate is not None:
-        yield from ((row, f"generated row {index}") for index, row in enumerate(build(source.generate)))
-        return
+def files_of_source(source: Source, files_of: FilesOf) -> list[Path]:
+    """The files of a source that is no computed one, in order. Raises Failure where its split is not there."""
     assert source.path is not None
-    if kind_of(source.path, "data") == "hub":
-        raise Failure(f"{source.path}: this version reads no data set of a hub; give the files of a download, such as ./rows.jsonl")
-    for file in files_of(source.path):
-        reader = _READERS.get(file.path.suffix.lower())
-        if reader is None:
-            known = ", ".join(sorted(_READERS))
-            raise Failure(f"{file.path.name}: files of this kind are not read; known are {known}")
-        try:
-            yield from reader(file.path)
-        except UnicodeDecodeError:
-            raise Failure(f"{file.path.name} is not UTF-8") from None
+    on_hub = kind_of(source.path, "data") == "hub"
+    files = files_of(revised(source.path, source.revision, "data"))
+    if on_hub or source.split is not None or source.config is not None:
+        files = files_of_split(source.path, files, source.config, source.split or "train")
+    return [file.path for file in files]
 
 
-def _column(column: str) -> Callable[[dict[str, Any], str], str]:
+def _raws(source: Source, files_of: FilesOf) -> Iterator[Iterator[Raw]]:
+    if source.generate is not None:
+        yield generated(source)
+        return
+    for path in files_of_source(source, files_of):
+        yield rows_of_file(path)
+
+
+def generated(source: Source) -> Iterator[Raw]:
+    """The rows of a computed source."""
+    assert source.generate is not None
+    return (Raw(row, f"generated row {index}", index) for index, row in enumerate(build(source.generate)))
+
+
+def columns_for(columns: Columns, format: str) -> _Columns:
+    """How a row gives the columns that are used."""
+    if format == "text":
+        text_in = _column(columns.text)
+        return lambda row, place: {"text": text_in(row, place)}
+    prompt_in, response_in = _column(columns.prompt), _column(columns.response)
+    named = [column for column in (columns.prompt, columns.response) if not is_template(column)]
+
+    def read(row: Row, place: str) -> Row:
+        if len(named) == 2 and columns.messages in row and not all(name in row for name in named):
+            return {"messages": messages_in(row[columns.messages], place, columns.messages)}
+        return {"prompt": prompt_in(row, place), "response": response_in(row, place)}
+
+    return read
+
+
+def messages_in(value: Any, place: str, column: str) -> list[dict[str, str]]:
+    """A conversation. Raises Failure for what is none."""
+    if not isinstance(value, list) or not value:
+        raise Failure(f"{place}: column {column!r} holds {type(value).__name__}, not a list of messages")
+    for message in value:
+        texts = [message.get(key) for key in ("role", "content")] if isinstance(message, dict) else [None]
+        if not all(isinstance(text, str) for text in texts):
+            raise Failure(f"{place}: a message in column {column!r} is {{role, content}}, both texts, and not {str(message)[:80]}")
+    return [{"role": message["role"], "content": message["content"]} for message in value]
+
+
+def _column(column: str) -> Callable[[Row, str], str]:
     """How a row, at a place, gives one text: its column of that name, or a template over all columns."""
     if is_template(column):
         return text_of(column)
 
-    def chosen(row: dict[str, Any], place: str) -> str:
+    def chosen(row: Row, place: str) -> str:
         if column not in row:
             raise Failure(f"{place}: no column {column!r}; it has {', '.join(map(repr, row))} (`columns` names them otherwise)")
         value = row[column]
@@ -71,98 +160,3 @@ def _column(column: str) -> Callable[[dict[str, Any], str], str]:
         return value
 
     return chosen
-
-
-def _text(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    yield {"text": path.read_text(encoding="utf-8")}, path.name
-
-
-def _json_lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            if line.strip():
-                yield _map(line, f"{path.name}:{number}"), f"{path.name}:{number}"
-
-
-def _json(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    text = path.read_text(encoding="utf-8")
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise Failure(f"{path.name} is not JSON: {error}") from None
-    if not isinstance(found, list):
-        raise Failure(f"{path.name} must hold a list of rows")
-    for index, row in enumerate(found):
-        if not isinstance(row, dict):
-            raise Failure(f"{path.name}: row {index} is not a map")
-        yield row, f"{path.name}: row {index}"
-
-
-def _map(line: str, place: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise Failure(f"{place} is not JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise Failure(f"{place} is not a map")
-    return row
-
-
-def _csv(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        try:
-            for row in reader:
-                yield row, f"{path.name}:{reader.line_num}"
-        except csv.Error as error:
-            raise Failure(f"{path.name}:{reader.line_num + 1}: {error}") from None
-
-
-def _parquet(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    import pyarrow.parquet  # half a second that only tables of this kind should cost
-
-    try:
-        table = pyarrow.parquet.ParquetFile(path)
-    except ValueError as error:
-        raise Failure(f"{path.name} is not a Parquet file: {error}") from None
-    number = 0
-    for batch in table.iter_batches():
-        for row in batch.to_pylist():
-            yield row, f"{path.name}: row {number}"
-            number += 1
-
-
-def _module(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """The texts of a module's literals, read without running it: `topics = {'assert': '…', …}` gives a row a value."""
-    text = path.read_text(encoding="utf-8")
-    try:
-        tree = ast.parse(text)
-    except SyntaxError as error:
-        raise Failure(f"{path.name}:{error.lineno} is not Python: {error.msg}") from None
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign):
-            for text, line in _literal_texts(statement.value):
-                yield {"text": text}, f"{path.name}:{line}"
-
-
-def _literal_texts(node: ast.expr) -> Iterator[tuple[str, int]]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value, node.lineno
-    elif isinstance(node, ast.Dict):
-        for value in node.values:
-            yield from _literal_texts(value)
-    elif isinstance(node, (ast.List, ast.Tuple)):
-        for value in node.elts:
-            yield from _literal_texts(value)
-
-
-_READERS: dict[str, Callable[[Path], Iterator[tuple[dict[str, Any], str]]]] = {
-    ".txt": _text,
-    ".md": _text,
-    ".rst": _text,
-    ".jsonl": _json_lines,
-    ".json": _json,
-    ".csv": _csv,
-    ".parquet": _parquet,
-    ".py": _module,
-}

@@ -21,9 +21,11 @@ from .edit_heads import add_heads, has_heads, leave_unread
 from .ema import Average
 from .failure import Failure
 from .history import history
+from .kept import write_kept
 from .models import adapt, load
 from .noise import Stream
-from .prepared import HELD_OUT, TRAIN, Split
+from .prepared import HELD_OUT, TRAIN, Sequences, Split
+from .sharing import adjust, continues, gathered, prepare, sharing
 from .trainer import DiffusionTrainer, Reporter
 from .training_rows import TrainingRows, collate
 
@@ -37,6 +39,7 @@ def train(context: Context) -> dict[str, Any]:
     if not len(split):
         raise Failure("the data set has no training sequences")
     steps = _steps(body, context)
+    prepare(body)
     loaded = load(context, body.model)
     if body.objective.edit_heads:
         _with_edit_heads(context, body, loaded.denoiser.network)
@@ -44,11 +47,14 @@ def train(context: Context) -> dict[str, Any]:
     if body.compute.gradient_checkpointing:
         loaded.denoiser.recompute()
     average = Average(loaded.denoiser.network, body.ema) if body.ema is not None else None
-    rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps)
+    rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps, bucketing=body.batch.bucketing)
     reporter = Reporter(context, steps=steps, tokens_per_step=_mean_length(split) * body.batch.global_)
+    parameters = loaded.denoiser.network.num_parameters()
+    arguments = _arguments(body, context, steps)
+    adjust(arguments, loaded.denoiser, body)
     trainer = DiffusionTrainer(
         model=loaded.denoiser,
-        args=_arguments(body, context, steps),
+        args=arguments,
         train_dataset=rows,
         data_collator=functools.partial(
             collate, pad=loaded.tokens.pad, batch=body.batch.global_, vocabulary=int(loaded.denoiser.network.config.vocab_size)
@@ -64,13 +70,23 @@ def train(context: Context) -> dict[str, Any]:
     checkpoints = context.entry.complete_checkpoints()
     if checkpoints:
         context.note(f"continues from step {checkpoints[-1][0]}")
+        others = continues(checkpoints[-1][1], body.compute)
+        if others is not None:
+            context.note(others)
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(checkpoints[-1][1]) if checkpoints else None)
     if context.interrupted:
         return {}
     seconds = time.monotonic() - started
     with average.in_place() if average is not None else contextlib.nullcontext():
-        return _finish(context, loaded.denoiser.network, loaded.tokens.fast, steps, seconds)
+        state = gathered(trainer, body.compute)
+        if not context.world.first:
+            return {}
+        folder = context.entry.output("model")
+        save(trainer.model.network, folder, state)
+        loaded.tokens.fast.save_pretrained(str(folder))
+    kept = write_kept(context.entry, steps, loaded.tokens.fast)
+    return {"steps": steps, **_told(context), **kept, "parameters": parameters, "seconds": round(seconds, 1)}
 
 
 def _with_edit_heads(context: Context, body: Training, network: Any) -> None:
@@ -92,25 +108,26 @@ def _steps(body: Training, context: Context) -> int:
     return steps
 
 
-def _mean_length(split: Split) -> float:
+def _mean_length(split: Sequences) -> float:
     seen = min(len(split), 256)
-    return sum(len(split.sequence(index)[0]) for index in range(seen)) / seen
+    return sum(len(split.sequence(index).tokens) for index in range(seen)) / seen
 
 
 def _arguments(body: Training, context: Context, steps: int) -> TrainingArguments:
     """Every argument that we rely on, also where it is the library's default."""
     optimizer, batch, compute = body.optimizer, body.batch, body.compute
     assert batch.micro is not None
-    schedule = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}[optimizer.lr_schedule]
+    schedule, warmup = build(optimizer.lr_schedule), optimizer.warmup.of(steps)
     evaluate = body.evaluate
     return TrainingArguments(
         output_dir=str(context.entry.checkpoints),
         max_steps=steps,
         per_device_train_batch_size=batch.micro,
-        gradient_accumulation_steps=batch.global_ // batch.micro,
+        gradient_accumulation_steps=batch.global_ // (batch.micro * compute.world),
         learning_rate=optimizer.learning_rate,
-        lr_scheduler_type=schedule,
-        warmup_steps=optimizer.warmup.of(steps),
+        lr_scheduler_type=schedule.name,
+        lr_scheduler_kwargs=schedule.arguments(steps, warmup, optimizer.learning_rate),
+        warmup_steps=warmup,
         weight_decay=optimizer.weight_decay,
         adam_beta1=optimizer.beta1,
         adam_beta2=optimizer.beta2,
@@ -128,6 +145,7 @@ def _arguments(body: Training, context: Context, steps: int) -> TrainingArgument
         save_total_limit=None,
         save_only_model=False,
         logging_strategy="no",
+        logging_nan_inf_filter=False,  # a loss that is no number stops the run before
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -137,13 +155,15 @@ def _arguments(body: Training, context: Context, steps: int) -> TrainingArgument
         ignore_data_skip=False,
         full_determinism=False,
         average_tokens_across_devices=True,
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
+        ddp_bucket_cap_mb=25,
+        **sharing(body),
     )
 
 
-def _finish(context: Context, network: Any, tokenizer: Any, steps: int, seconds: float) -> dict[str, Any]:
-    folder = context.entry.output("model")
-    save(network, folder)
-    tokenizer.save_pretrained(str(folder))
+def _told(context: Context) -> dict[str, Any]:
+    """The curve of the losses, and where it ended."""
     body = context.stage.body
     assert isinstance(body, Training)
     measure, unit = body.objective.held_out, body.objective.unit
@@ -155,11 +175,8 @@ def _finish(context: Context, network: Any, tokenizer: Any, steps: int, seconds:
     context.emit("curve", shown)
     last = [loss for _, loss in found.train[-max(1, len(found.train) // 20) :]]
     return {
-        "steps": steps,
         "loss": math.fsum(last) / len(last) if last else None,
         f"held_out_{measure}": found.held_out[-1][1] if found.held_out else None,
-        "parameters": network.num_parameters(),
-        "seconds": round(seconds, 1),
     }
 
 

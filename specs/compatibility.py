@@ -1,11 +1,12 @@
 """The type table as data: what a word demands of the traits beside it, and which options the traits beside them make inert.
 
-A *trait* is a dotted path: `own.X` of the object that carries the row, `data.X` of the data set that its stage reads, `format` in
-which that is read, `prepared.X` of the data stage that prepares it, `tokenizer` of the model and `data_tokenizer` of the data,
-`edit_heads` and `architecture` of the weights, `model.X` of the model as the stage takes it, `weights.X` of that where they began,
-`trained.X` of the stage that trained them, `trained_tokenizer` and `trained_logit_shift` of that, `carried` where an adapter lies over
-them and `trained_adapter` that of the stage which they come from, `nowhere` where the chain of models leads to no weights, `sweep`
-where there is one, and any other path from the stage, such as `compute.device` (`stage.X` where X would be one of these).
+A *trait* is a dotted path: `own.X` of the object that carries the row, `data.X` of the data set that its stage reads, `format` in which
+that is read, `prepared.X` of the data stage that prepares it, `tokenizer` of the model and `data_tokenizer` of the data, `edit_heads`,
+`architecture` and `masked_architecture` of the weights, `model.X` of the model as the stage takes it, `weights.X` of that where they
+began, `trained.X` of the stage that trained them, `trained_tokenizer` and `trained_logit_shift` of that, `carried` where an adapter lies
+over them and `trained_adapter` that of the stage which they come from, `nowhere` where the chain of models leads to no weights, `source.X`
+of the stage that the model comes from and `kept_checkpoint` the step that it keeps nearest to the one that is asked for, `sweep` where
+there is one, and any other path from the stage, such as `compute.device` (`stage.X` where X would be one of these).
 The value of a word is its name; what is not there has the value None.
 """
 

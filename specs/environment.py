@@ -8,3 +8,6 @@ UNLESS_GIVEN = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 OWN = ("DLLM_RUN_TREE", "DLLM_RUN_RUNS", "DLLM_RUN_BASE")
 """Where the compiled tree, the runs and the start of relative paths are: placeholders of every script."""
+
+RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What tells each of several processes of a stage which it is and where they meet, as torchrun names it."""

@@ -35,7 +35,7 @@ class Leaf:
     result_if: str | None = None
     """When changing the field changes the result in spite of its effect: what `promoted` of its class decides, in words."""
     locates: str | None = None
-    """`data`, `model`, `task` or `script`: a text here says where an input is, and its content counts instead of the text."""
+    """`data`, `model`, `task`, `template` or `script`: a text here says where an input is, and its content counts instead of the text."""
     revised_by: str | None = None
     """For texts that may name something on a hub: the field beside this one that says which revision of it."""
     overlay: bool = False
@@ -43,7 +43,9 @@ class Leaf:
     late: bool = False
     """Joined the language when results had been kept already: at its default it does not enter the identity of a stage."""
     template: str | None = None
-    """`spec` or `row`: a text with {{ … }} is a template over the fields of the spec, or over the columns of a row."""
+    """A text with {{ … }} is a template: `spec`: over the fields of the spec, `row`: over the columns of a row, `chat`: over messages."""
+    formerly: tuple[tuple[bool | str, str], ...] = ()
+    """Values that stood here in earlier versions, with what is written for each now."""
 
 
 def leaf(meaning: str, *, default: Any = MISSING, factory: Callable[[], Any] | None = None, **rest: Any) -> Any:

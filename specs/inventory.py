@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from .effect import Effect
 from .field import FieldInfo, Leaf, Shape, fields_of
 from .hub import revised
-from .locator import is_task_file, kind_of
+from .locator import kind_of, names_input
 from .parts import Path, is_vocabulary
 from .reference import Reference
 from .vocabulary.data import Data
@@ -22,7 +22,7 @@ class Edge(NamedTuple):
 
 
 class Located(NamedTuple):
-    """A text that names an input, where it stands, and what it locates: `data`, `model` or `task`."""
+    """A text that names an input, where it stands, and what it locates: `data`, `model`, `task`, …"""
 
     path: Path
     text: str
@@ -79,7 +79,7 @@ class Inventories:
 
     def _enter(self, value: Any, path: Path, leaf: Leaf, found: "_Found") -> None:
         if isinstance(value, str):
-            if leaf.locates is not None and (leaf.locates != "task" or is_task_file(value)):
+            if leaf.locates is not None and names_input(value, leaf.locates):
                 found.inputs.append(Located(path, value, leaf.locates))
         elif isinstance(value, Reference):
             found.edges.append(Edge(path, value, leaf))

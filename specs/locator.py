@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = "package:"
-DATA_SUFFIXES = (".txt", ".md", ".rst", ".jsonl", ".json", ".csv", ".parquet")
+TABLE_SUFFIXES = (".txt", ".jsonl", ".json", ".csv", ".parquet")
+"""Files of a data set of a hub that may hold rows; others describe it, and its code is never run."""
+DATA_SUFFIXES = (*TABLE_SUFFIXES, ".md", ".rst")
+"""Files that a path may name as a source."""
 _CHUNK = 1 << 20
 
 
@@ -22,6 +25,14 @@ class LocatedFile(NamedTuple):
 def is_task_file(name: str) -> bool:
     """Whether the name of a task is that of a file."""
     return name.startswith(("./", "../", "/", "~"))
+
+
+def names_input(text: str, what: str) -> bool:
+    """Whether a text that may locate an input does: tasks have names, and a chat template may be written out."""
+    return what not in _FILES_ALONE or is_task_file(text)
+
+
+_FILES_ALONE = ("task", "template")
 
 
 def kind_of(locator: str, what: str) -> str:

@@ -1,7 +1,7 @@
 """What a vocabulary class finds wrong with its own fields: data, without places in a file."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -20,6 +20,12 @@ class Problem:
     """A path and the value that would be right."""
     related: tuple[tuple[tuple[str, ...], str], ...] = ()
     severity: str = "error"
+
+    def below(self, key: str) -> "Problem":
+        """The same, told by the object that has this one at `key`."""
+        fix = None if self.fix is None else ((key, *self.fix[0]), self.fix[1])
+        related = tuple(((key, *path), text) for path, text in self.related)
+        return replace(self, path=(key, *self.path), fix=fix, related=related)
 
 
 def nearest_divisors(whole: int, wanted: int) -> list[int]:

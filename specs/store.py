@@ -58,8 +58,21 @@ class Attempt:
 
     @property
     def log(self) -> Path:
-        """Everything that the process printed."""
-        return self.path / "log.txt"
+        """Everything that the process printed; of several, the first."""
+        return self.log_of(0)
+
+    def log_of(self, rank: int) -> Path:
+        """Everything that one of several processes printed."""
+        return self.path / ("log.txt" if rank == 0 else f"log.rank{rank}.txt")
+
+    def write_failure(self, rank: int, message: str) -> None:
+        """Keep what one of several processes died of: who is to blame is only known when all have ended."""
+        write_atomic(self.path / f"failed.{rank}.json", pretty({"rank": rank, "message": message, "time": time.time()}))
+
+    def failures(self) -> list[dict[str, Any]]:
+        """What processes died of, the first one first."""
+        found = [content for path in self.path.glob("failed.*.json") if (content := read_json(path)) is not None]
+        return sorted(found, key=lambda content: float(content["time"]))
 
     def status(self) -> dict[str, Any]:
         """The last status that was written, or an empty map."""
@@ -72,7 +85,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stage in the store: `<output>/`, DONE, `checkpoints/step-N/`, `attempts/N/`."""
+    """One stage in the store: `<output>/`, `best/` and `steps/step-N/` of a training, DONE, `checkpoints/step-N/`, `attempts/N/`."""
 
     path: Path
 
@@ -89,6 +102,12 @@ class Entry:
     def output(self, name: str) -> Path:
         """The folder of an output."""
         return self.path / name
+
+    def weights(self, checkpoint: str) -> Path:
+        """The folder of a trained model: `last`, `best`, or `step N`."""
+        if checkpoint == "last":
+            return self.output("model")
+        return self.path / "best" if checkpoint == "best" else self.path / "steps" / checkpoint.replace(" ", "-")
 
     @property
     def results_file(self) -> Path:
@@ -119,10 +138,14 @@ class Entry:
         numbers = sorted(int(child.name) for child in folder.iterdir() if child.name.isdigit()) if folder.is_dir() else []
         return [Attempt(folder / str(number)) for number in numbers]
 
+    def attempt(self, number: int) -> Attempt:
+        """A try by its number."""
+        return Attempt(self.path / "attempts" / str(number))
+
     def new_attempt(self) -> Attempt:
         """Make the folder of the next try."""
         number = max((attempt.number for attempt in self.attempts()), default=0) + 1
-        attempt = Attempt(self.path / "attempts" / str(number))
+        attempt = self.attempt(number)
         attempt.path.mkdir(parents=True)
         return attempt
 

@@ -15,6 +15,8 @@ from dllm_run.specs.vocabulary.generators import Generator
 from dllm_run.specs.vocabulary.kappas import Kappa
 from dllm_run.specs.vocabulary.launchers import Launch
 from dllm_run.specs.vocabulary.likelihoods import Likelihood
+from dllm_run.specs.vocabulary.lr_schedules import LrSchedule
+from dllm_run.specs.vocabulary.mappings import Mapping
 from dllm_run.specs.vocabulary.objectives import Objective
 from dllm_run.specs.vocabulary.quantizations import Quantization
 from dllm_run.specs.vocabulary.samplers import Sampler
@@ -30,8 +32,8 @@ from dllm_run.specs.word import Word, family_name, is_family, members
 ROOT = Path(__file__).parents[1]
 SPEC = ROOT / "tests" / "data" / "specs" / "sudoku.yaml"
 FAMILIES: list[type[Word]] = [
-    Conversion, Family, Generator, Kappa, Launch, Likelihood, Objective, Quantization, Sampler, Schedule, Stage, Start, BuiltInTask,
-    Tokenizer, Weighting,
+    Conversion, Family, Generator, Kappa, Launch, Likelihood, LrSchedule, Mapping, Objective, Quantization, Sampler, Schedule, Stage,
+    Start, BuiltInTask, Tokenizer, Weighting,
 ]  # fmt: skip
 LAYERS = ("specs", "compiler", "launchers", "runtime", "src/dllm_run/cli")
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from dllm_run.specs.arithmetic import optimizer_steps
 from dllm_run.specs.reference import Reference
-from dllm_run.specs.vocabulary.data import Data, Source
+from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.source import Source
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.training import Training
 
@@ -33,6 +34,8 @@ class Size:
 
 def size_of(data: Data, format: str, at_hand: Sizes | None) -> Size | None:
     """Rows of a data set, split as the runtime splits them; None where a source is not known or nothing is left to train on."""
+    if data.where is not None or data.map:
+        return None
     columns = (data.columns.text,) if format == "text" else (data.columns.prompt, data.columns.response)
     found = [_source(source, columns, at_hand) for source in data.sources]
     known = [rows for rows in found if rows is not None]
@@ -42,17 +45,38 @@ def size_of(data: Data, format: str, at_hand: Sizes | None) -> Size | None:
         return None
     training = total - held_out
     return Size(
-        training=training if data.limit is None else min(training, data.limit),
+        training=_kept(training, [rows.rows / total for rows in known], data),
         held_out=held_out,
-        row_bytes=sum(rows.rows * rows.row_bytes for rows in known) / total,
-        most_bytes=sum(rows.most_bytes for rows in known),
-        equal=all(source.generate is not None for source in data.sources),
+        row_bytes=_mean_bytes(known, data),
+        most_bytes=sum(rows.most_bytes * _times(rows, data) for rows in known),
+        equal=all(source.generate is not None and source.generate.alike for source in data.sources),
     )
 
 
+def _mean_bytes(known: list[Rows], data: Data) -> float:
+    counts = [source.weight or 0 for source in data.sources] if data.weighted else [rows.rows for rows in known]
+    return sum(count * rows.row_bytes for count, rows in zip(counts, known, strict=True)) / sum(counts)
+
+
+def _times(rows: Rows, data: Data) -> int:
+    """How often a row of a source is read, at most: `limit` may ask a mixture for more rows than there are."""
+    return 1 if not data.weighted or data.limit is None else math.ceil(data.limit / rows.rows)
+
+
+def _kept(training: int, shares: list[float], data: Data) -> int:
+    """Rows of the training split. Of a mixture they are as many as `limit` says, or as the source that lasts least lets through."""
+    if not data.weighted:
+        return training if data.limit is None else min(training, data.limit)
+    whole = sum(source.weight or 0 for source in data.sources)
+    lasting = min(training * share * whole / (source.weight or whole) for share, source in zip(shares, data.sources, strict=True))
+    return max(1, round(lasting)) if data.limit is None else data.limit
+
+
 def _source(source: Source, columns: tuple[str, ...], at_hand: Sizes | None) -> Rows | None:
+    if source.where is not None or source.split is not None or source.config is not None:
+        return None
     if source.generate is not None:
-        count, row_bytes = source.generate.total, source.generate.row_bytes
+        count, row_bytes = source.generate.count(), source.generate.row_bytes
         found = None if count is None else Rows(rows=count, row_bytes=row_bytes, most_bytes=count * row_bytes)
     else:
         found = at_hand.rows(source.path, columns) if at_hand is not None and source.path is not None else None
@@ -69,34 +93,42 @@ def row_tokens(data: Data, size: Size | None, tokenizer: TokenizerOf) -> Range:
     least, most = (1.0, 1.0) if exact else _TOKENS_A_BYTE
     added = _added(tokenizer)
     found = (size.row_bytes * least + (added if exact else 0), size.row_bytes * most + added)
-    longest = math.inf if data.packing else data.max_length
+    longest = data.max_length if data.packing == "none" else math.inf
     return min(longest, found[0]), min(longest, found[1])
 
 
 def longest_sequence(data: Data, size: Size | None, tokenizer: TokenizerOf) -> int:
     """Tokens that no sequence exceeds: of rows that are all alike known exactly, else `max_length`."""
-    alike = size is not None and size.equal and not data.packing
+    alike = size is not None and size.equal and data.packing == "none" and data.padding == "mask"
     return min(data.max_length, math.ceil(row_tokens(data, size, tokenizer)[1])) if alike else data.max_length
 
 
 def sequence_tokens(data: Data, size: Size | None, tokenizer: TokenizerOf) -> Range:
     """Mean tokens of a training sequence."""
-    return (data.max_length, data.max_length) if data.packing else row_tokens(data, size, tokenizer)
+    if data.packing == "documents":
+        return data.max_length / 2, data.max_length  # two sequences of which each is at most half full would be one
+    if data.packing == "cut" or (data.padding == "train_eos" and data.padding_multiple is None):
+        return data.max_length, data.max_length
+    least, most = row_tokens(data, size, tokenizer)
+    filled = data.padding_multiple or 1 if data.padding == "train_eos" else 1
+    return least, min(data.max_length, most + filled - 1)
 
 
 def padded_tokens(data: Data, size: Size | None, tokenizer: TokenizerOf) -> float:
     """Positions that a sequence takes in a batch, at most: rows are filled up to the longest beside them."""
     most = sequence_tokens(data, size, tokenizer)[1]
-    return most if data.packing or (size is not None and size.equal) else min(data.max_length, 2 * most)
+    return most if data.packing != "none" or (size is not None and size.equal) else min(data.max_length, 2 * most)
 
 
 def sequences(data: Data, size: Size, tokenizer: TokenizerOf) -> tuple[int, int]:
     """Training sequences; the most is a bound, as rows may be dropped and tokens are no more than bytes."""
-    if not data.packing:
+    if data.packing == "none":
         return (size.training if data.truncation == "right" else 1), size.training
     least = size.training * row_tokens(data, size, tokenizer)[0]
     most = size.most_bytes + _added(tokenizer) * size.training
-    return max(1, math.ceil(least / data.max_length)), math.ceil(most / data.max_length)
+    fewest, whole = max(1, math.ceil(least / data.max_length)), math.ceil(most / data.max_length)
+    # Whole rows leave gaps, but never two sequences that are half empty.
+    return fewest, whole if data.packing == "cut" else 2 * whole + 1
 
 
 def steps_of(stage: Training, data: Data, size: Size | None, tokenizer: TokenizerOf) -> tuple[int, int] | None:
@@ -113,7 +145,7 @@ def steps_of(stage: Training, data: Data, size: Size | None, tokenizer: Tokenize
         shortest, longest = sequence_tokens(data, size, tokenizer)
         return math.ceil(stage.duration.amount / (longest * batch)), math.ceil(stage.duration.amount / (shortest * batch))
     if size is None:
-        return None if data.limit is None or data.packing else _epochs(stage, data.limit, data.limit)
+        return None if data.limit is None or data.packing != "none" else _epochs(stage, data.limit, data.limit)
     return _epochs(stage, *sequences(data, size, tokenizer))
 
 

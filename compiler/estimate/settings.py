@@ -1,5 +1,7 @@
 """From the words of a stage to the numbers that its memory depends on."""
 
+from typing import get_args
+
 from dllm_run.specs.vocabulary.compute import Compute
 from dllm_run.specs.vocabulary.families import Family
 from dllm_run.specs.vocabulary.lora import Lora
@@ -9,7 +11,7 @@ from dllm_run.specs.vocabulary.tasks import BuiltInTask
 from dllm_run.specs.vocabulary.training import Training
 from dllm_run.specs.word import members
 
-from . import Attention, InferenceSetting, Precision, Setting
+from . import Attention, InferenceSetting, Precision, Setting, StrategyName
 from .facts import Kept
 
 PROMPT = 1024
@@ -21,13 +23,14 @@ _PRECISION: dict[tuple[str, str], Precision] = {
     ("bfloat16", "bf16"): "pure_bf16",
 }
 """By the number that weights are held in and that of matrix products."""
+_STRATEGY: dict[str, StrategyName] = {name: name for name in get_args(StrategyName)}
 _ATTENTION: dict[str, Attention] = {"sdpa": "sdpa", "eager": "eager"}
 _MEAN_MASKED = 0.5  # of the positions of a row whose likelihood is estimated
 
 
 def world_of(compute: Compute) -> int:
     """Processes among which a training step is shared."""
-    return max(1, compute.gpus_per_node)
+    return compute.world
 
 
 def training_setting(stage: Training, length: int, kept: Kept) -> Setting:
@@ -41,6 +44,7 @@ def training_setting(stage: Training, length: int, kept: Kept) -> Setting:
         copies=passed.rows,
         length=length * passed.length,
         precision=_PRECISION[kept.dtype, compute.precision],
+        strategy=_STRATEGY[compute.shared_by],
         world=world_of(compute),
         accumulation=max(1, batch.global_ // (batch.micro * world_of(compute))),
         gradient_checkpointing=compute.gradient_checkpointing,

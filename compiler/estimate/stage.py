@@ -40,8 +40,10 @@ class Course:
     warmup: int | None
     micro: int
     accumulation: int
+    processes: int
     checkpoints: int | None
-    kept: int
+    kept: int | None
+    """Of the checkpoints; None: all of them."""
     checkpoint_bytes: int | None
 
 
@@ -69,7 +71,7 @@ def estimate(stage: Stage, stage_of: StageOf, at_hand: Sizes | None, cores: int 
     facts = facts_of(stage, stage_of, at_hand)
     time = time_of(facts, cores_of(stage) or cores) if facts is not None else None
     return Estimate(
-        devices=stage.compute.gpus_per_node if stage.compute.device == "cuda" else 0,
+        devices=stage.compute.nodes * stage.compute.gpus_per_node if stage.compute.device == "cuda" else 0,
         gpu=stage.compute.gpu,
         memory=memory_of(facts) if facts is not None else None,
         flops=flops_of(facts) if facts is not None else None,
@@ -80,8 +82,9 @@ def estimate(stage: Stage, stage_of: StageOf, at_hand: Sizes | None, cores: int 
 
 
 def cores_of(stage: Stage) -> int | None:
-    """CPU cores that the plan gives a process of the stage."""
-    return stage.compute.threads or stage.launch.cores()
+    """CPU cores that the plan gives the processes of the stage."""
+    threads, cores = stage.compute.threads, stage.launch.cores()
+    return threads * stage.compute.world if threads else cores and cores * stage.compute.nodes
 
 
 def memory_of(facts: Facts, prompt: int = PROMPT) -> Memory | None:
@@ -132,8 +135,9 @@ def _course(stage: Training, facts: Facts) -> Course:
         warmup=None if exact is None else stage.optimizer.warmup.of(exact),
         micro=micro,
         accumulation=max(1, stage.batch.global_ // (micro * world_of(stage.compute))),
+        processes=world_of(stage.compute),
         checkpoints=None if exact is None else math.ceil(exact / max(1, stage.checkpoint.every.of(exact))),
-        kept=stage.checkpoint.keep,
+        kept=None if isinstance(stage.checkpoint.keep, str) else stage.checkpoint.keep,
         checkpoint_bytes=None if facts.geometry is None else _checkpoint_bytes(facts.geometry, trained_adapter(stage, facts.kept)),
     )
 
@@ -150,7 +154,7 @@ def _assumptions(facts: Facts, *, timed: bool) -> tuple[str, ...]:
     if geometry is not None and timed:
         gpu = f"{100 * _least_share(geometry):g} to 40 % of a GPU's peak"
         found.append(gpu if stage.compute.device == "cuda" else "10 to 140 GFLOP/s a CPU core")
-        if facts.data is not None and facts.size is None and not facts.data.packing:
+        if facts.data is not None and facts.size is None and facts.data.packing == "none":
             found.append("rows of unknown length are between a quarter and all of max_length")
     if isinstance(stage, Training) and stage.duration.unit == "epochs" and facts.size is None and training_steps(facts) is not None:
         found.append("the sources have as many rows as `limit` lets through")

@@ -49,7 +49,7 @@ def run(context: Context) -> dict[str, Any]:
         progress=lambda done, total: context.progress("requests", done, total),
     )
     _write(context, requests, filled, loaded.tokens)
-    results: dict[str, Any] = {"samples": len(filled), "passes": sum(filled[start].passes for start in range(0, len(filled), body.batch))}
+    results: dict[str, Any] = {"samples": len(filled), "passes": generator.ledger.passes, "ledger": generator.results()}
     if truths:
         counts = [
             _restored(item.tokens, truth, request, loaded.tokens) for item, truth, request in zip(filled, truths, requests, strict=True)
@@ -63,7 +63,7 @@ def _continuations(body: Sample, tokens: Tokens) -> list[Request]:
     out = []
     for index, text in enumerate(body.prompts):
         given = [*tokens.begin, *tokens.encode(text, specials=True)]
-        out.append(Request(tokens=[*given, *[tokens.mask] * body.max_new_tokens], id=index, prompt=len(given)))
+        out.append(Request(tokens=[*given, *[tokens.mask] * body.max_new_tokens], id=index, prompt=len(given), ends=True))
     return out
 
 
@@ -74,11 +74,10 @@ def _restorations(context: Context, prompts: HeldOut, tokens: Tokens) -> tuple[l
     requests, truths = [], []
     # Another row of the hold-out each time, from anywhere in it, always the same ones.
     for index in stream.permutation(len(split), 0).tolist()[: prompts.limit]:
-        truth, prompt = split.sequence(index)
-        truth = truth[: prompts.length] if prompts.length is not None else truth
-        hidden = mask_spans(
-            len(truth), max(prompt, len(tokens.begin)), ratio=prompts.mask.ratio, span=prompts.mask.span, stream=stream, sample=index
-        )
+        sequence = split.sequence(index)
+        truth = sequence.tokens[: prompts.length] if prompts.length is not None else sequence.tokens
+        given = max(sequence.prompt, len(tokens.begin))
+        hidden = mask_spans(len(truth), given, ratio=prompts.mask.ratio, span=prompts.mask.span, stream=stream, sample=index)
         if any(hidden):
             masked = [tokens.mask if hide else token for token, hide in zip(truth, hidden, strict=True)]
             requests.append(Request(tokens=masked, id=index))

@@ -9,15 +9,17 @@ from transformers import PreTrainedTokenizerFast
 from dllm_run.specs.vocabulary.stages.tokenizer import TokenizerStage
 
 from ..context import Context
-from ..prepare import split
-from ..sources import Row, read_rows
+from ..prepare import choose, key_of
+from ..sources import Row, each_row
 
 
 def run(context: Context) -> dict[str, Any]:
     """Byte-level byte-pair encoding: every text has tokens, whatever was seen in training."""
     body = context.stage.body
     assert isinstance(body, TokenizerStage)
-    rows, _ = split(read_rows(body.data, "text", context.input_files), body.data)
+    found = list(each_row(body.data, "text", context.input_files))
+    chosen = choose([key_of(item.row) for item in found], [item.source for item in found], body.data)
+    rows = [found[index].row for index in chosen.training]
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()

@@ -17,7 +17,7 @@ from . import BuiltTask, Setting, TableRow
 def build(word: FillInTheMiddle, setting: Setting) -> BuiltTask:
     """lm-eval's generation with the text around the span as canvas; the span is where the seed puts it, never at an end."""
     stream, split = Stream(setting.seed, "middles"), Split.open(setting.data, HELD_OUT)
-    bare = [_bare(split.sequence(index)[0], setting.tokens) for index in range(len(split))]
+    bare = [_bare(split.sequence(index).tokens, setting.tokens) for index in range(len(split))]
     docs = [_doc(ids, setting.tokens, stream, index, word.emptied) for index, ids in enumerate(bare) if len(ids) >= 4]
     if not docs:
         raise Failure(f"task {word.word}: no held-out text has four tokens")

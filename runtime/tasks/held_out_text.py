@@ -67,7 +67,7 @@ def _table(results: dict[str, Any], setting: Setting, *, pairs: bool) -> list[Ta
 def _training_text(setting: Setting) -> bytes:
     split, out = Split.open(setting.data, TRAIN), bytearray()
     for index in range(len(split)):
-        out += setting.tokens.decode(split.sequence(index)[0]).encode()
+        out += setting.tokens.decode(split.sequence(index).tokens).encode()
         if len(out) >= _ENOUGH:
             break
     return bytes(out)

@@ -18,6 +18,11 @@ def build(word: Bytes, base: Path) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", pad_token="<eos>", mask_token="<mask>")
 
 
+def quick(text: str) -> list[int]:
+    """The bytes of a text."""
+    return list(text.encode())
+
+
 def _character(value: int) -> str:
     """The character that byte-level pre-tokenisation uses for a byte: itself where printable in Latin-1, else from 256 on (GPT-2)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]

@@ -129,6 +129,13 @@ class Model(Compatible):
         locates="model",
         revised_by="revision",
     )
+    checkpoint: str = leaf(
+        "Which weights of the training stage in `from`: the last, the best (if it keeps them), or those of a step that it keeps.",
+        default="last",
+        pattern=r"^(last|best|step [1-9][0-9]*)$(?!\n)",
+        example="step 200",
+        late=True,
+    )
     revision: str | None = leaf(
         "Branch, tag or commit of a hub id; null: its default branch. The lock holds the commit that it was.", default=None, example="v1.0"
     )
@@ -170,6 +177,13 @@ class Model(Compatible):
         choices=("continue", "merge", "new"),
     )
     dropout: float = leaf("Rate of every dropout module in training; replaces the checkpoint's own.", default=0.0, minimum=0, below=1)
+
+    def rows(self) -> Iterator[Row]:
+        yield from self.table
+        if self.checkpoint == "last":
+            return
+        yield _TRAINED
+        yield _BEST if self.checkpoint == "best" else _STEP
 
     @property
     def drops(self) -> bool:
@@ -230,6 +244,33 @@ class Model(Compatible):
         if reason is not None:
             message = f"revision has no effect: {reason}"
             yield Problem(code="E430", message=message, path=("revision",), label="leave it out", fix=(("revision",), None))
+
+
+_TRAINED = Requirement(
+    subject="own.checkpoint",
+    trait="source.objective",
+    relation=Relation.GIVEN,
+    message="checkpoint {subject} needs a model that comes from a training stage",
+    label="other weights have but one state",
+    cure=("own.checkpoint", None),
+    code="E492",
+)
+_BEST = Requirement(
+    subject="own.checkpoint",
+    trait="source.checkpoint.best",
+    values=(True,),
+    message="the training keeps no best checkpoint",
+    cure=("source.checkpoint.best", True),
+    code="E492",
+)
+_STEP = Requirement(
+    subject="own.checkpoint",
+    trait="kept_checkpoint",
+    relation=Relation.SAME,
+    message="the training does not keep {subject}; the nearest that it keeps is {trait}",
+    reason="`checkpoint: {every, keep}` of the training decides: `keep: all` keeps what is saved",
+    code="E493",
+)
 
 
 @functools.lru_cache(maxsize=256)

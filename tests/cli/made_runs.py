@@ -15,7 +15,7 @@ SPEC = """\
 version: 1
 name: small
 data:
-  docs: {sources: [./docs.txt], holdout: 2 rows, max_length: 64, packing: true}
+  docs: {sources: [./docs.txt], holdout: 2 rows, max_length: 64, packing: cut}
 stages:
   train:
     kind: pretrain

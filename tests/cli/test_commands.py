@@ -14,7 +14,7 @@ SPEC = """\
 version: 1
 name: tiny
 data:
-  rows: {sources: [./texts/*.txt], holdout: 1 rows, max_length: 16, packing: true}
+  rows: {sources: [./texts/*.txt], holdout: 1 rows, max_length: 16, packing: cut}
 stages:
   train:
     kind: pretrain

@@ -152,16 +152,56 @@ def test_validate_plan_and_compile_never_ask_a_hub(place: Place) -> None:
     assert len(place.hub.requests) == asked
 
 
-def test_a_data_set_is_fetched_whole_and_not_yet_read(place: Place) -> None:
-    rows = {"README.md": b"# rows\n", "data/train.parquet": b"PAR1", "load.py": b"1\n"}
-    repository = place.hub.repositories["datasets/acme/rows"] = Repository()
-    repository.commit(rows)
-    data = "stages.train={kind: pretrain, data: {sources: [acme/rows]}, objective: mdlm, batch: 4, optimizer: {learning_rate: 1e-3}, duration: 2 steps}"  # noqa: E501
-    found = {item["locator"]: item for item in place.fetch("-s", data)["inputs"]}
-    assert found["acme/rows"]["what"] == "data" and found["acme/rows"]["files"] == sorted(rows)
-    assert place.locked["acme/rows"]["files"] == {name: sha256(data) for name, data in sorted(rows.items())}
-    done = place.call("run", "spec.yaml", "-s", data)
-    assert done.returncode == 6 and "reads no data set of a hub" in done.stderr
+ROWS = """\
+version: 1
+name: rows
+data:
+  rows: {sources: [{path: acme/rows, split: test}, {path: acme/rows, config: two}], max_length: 16}
+stages:
+  train:
+    kind: pretrain
+    model: {scratch: {family: llama, layers: 1, width: 8}, tokenizer: bytes}
+    data: ${data.rows}
+    objective: mdlm
+    batch: 2
+    optimizer: {learning_rate: 1e-3}
+    duration: 1 steps
+    compute: {threads: 1}
+"""
+README = b"""---
+configs:
+- config_name: one
+  default: true
+  data_files:
+  - {split: train, path: one/train.jsonl}
+  - {split: test, path: "one/te*.jsonl"}
+- config_name: two
+  data_files: "two/*.csv"
+---
+# Rows
+"""
+
+
+def test_a_data_set_is_fetched_without_its_code_and_read_as_its_description_says(place: Place) -> None:
+    rows = {
+        "README.md": README,
+        "one/train.jsonl": b'{"text": "never read"}\n',
+        "one/test.jsonl": b'{"text": "of test"}\n',
+        "two/a.csv": b"text\nof two\n",
+        "load.py": b"raise SystemExit\n",
+    }
+    place.hub.repositories["datasets/acme/rows"] = Repository()
+    place.hub.repositories["datasets/acme/rows"].commit(rows)
+    (place.path / "spec.yaml").write_text(ROWS)
+    done = place.call("run", "spec.yaml", "-q")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(place.hub.downloads) == sorted(set(rows) - {"load.py"})
+    read = {name: sha256(data) for name, data in sorted(rows.items()) if name != "load.py"}
+    assert place.locked["acme/rows"]["files"] == read
+    (table,) = place.path.glob("runs/store/*/data/train.arrow")
+    assert b"".join(bytes([ord(letter), 0, 0, 0]) for letter in "of test") in table.read_bytes()
+    assert b"".join(bytes([ord(letter), 0, 0, 0]) for letter in "of two") in table.read_bytes()
+    assert b"".join(bytes([ord(letter), 0, 0, 0]) for letter in "never") not in table.read_bytes()
 
 
 # --- revisions
@@ -344,7 +384,7 @@ model: {from: acme/tiny, revision: v1}
 stages:
   train:
     kind: pretrain
-    data: {sources: [./docs.txt], max_length: 16, packing: true}
+    data: {sources: [./docs.txt], max_length: 16, packing: cut}
     objective: mdlm
     batch: 2
     optimizer: {learning_rate: 1e-3}

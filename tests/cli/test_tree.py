@@ -52,17 +52,18 @@ def test_a_recipe_compiles_to_the_same_bytes_in_any_surroundings(recipe: str, tm
         {"PYTHONHASHSEED": "1", "TZ": "UTC", "LC_ALL": "C", "HOME": str(tmp_path)},
         {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo", "LC_ALL": "tr_TR.UTF-8", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "USER": "x"},
     ]
-    for launch in ("local", "slurm"):
+    for launch, flags in {"local": ("launch=local", "compute.nodes=1"), "slurm": ("launch=slurm",)}.items():
         found = []
         for number, (spec, environment) in enumerate(zip(specs, surroundings, strict=True)):
             here = tmp_path / f"{launch} {number}"
             here.mkdir()
-            done = call(here, "compile", str(spec), "-s", f"launch={launch}", "-o", "out", umask=(0o077, 0o002)[number], **environment)
+            given = [word for flag in flags for word in ("-s", flag)]
+            done = call(here, "compile", str(spec), *given, "-o", "out", umask=(0o077, 0o002)[number], **environment)
             assert done.returncode == 0, done.stderr
             found.append(on_disk(here / "out"))
         assert found[0] == found[1]
         # The folder that a spec lies in changes nothing; what it is called is in sources.json alone, and the recipe is called recipe:NAME.
-        as_recipe = tree(*named(f"recipe:{recipe}", f"launch={launch}"))
+        as_recipe = tree(*named(f"recipe:{recipe}", *flags))
         assert {name for name in as_recipe if as_recipe[name] != found[0].get(name)} == {"sources.json", "MANIFEST.sha256"}
 
 

@@ -11,7 +11,7 @@ from dllm_run.compiler.compile import Compiled, Source, compile_spec
 from dllm_run.compiler.folders import look_into, model_problems, tokenizer_problems
 from dllm_run.compiler.lock import Lock
 from dllm_run.compiler.tables import columns_of, look_at
-from dllm_run.runtime import sources as readers
+from dllm_run.runtime import readers, sources
 from dllm_run.specs.canonical import pretty
 from dllm_run.specs.errors import Diagnostic, SpecError
 
@@ -43,7 +43,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 
 
 def test_what_is_looked_into_is_what_the_runtime_reads() -> None:
-    assert set(tables.READABLE) == set(tables._LOOKS) == set(readers._READERS)
+    assert set(tables.READABLE) == set(tables._LOOKS) == set(readers.READERS)
 
 
 TABLES: dict[str, tuple[str, str | bytes, list[str]]] = {
@@ -63,7 +63,7 @@ def test_the_columns_of_a_table_are_those_that_the_runtime_finds(case: str, tmp_
     path = write(tmp_path, name, content)
     look = look_at(path)
     assert list(columns_of(look)) == expected
-    rows = [row for row, _ in readers._READERS[path.suffix.lower()](path)]
+    rows = [row for row, *_ in readers.READERS[path.suffix.lower()](path, 0)]
     assert [row for _, row in look.rows] == rows[: tables.ROWS]
 
 
@@ -90,13 +90,13 @@ def test_what_the_runtime_would_refuse_is_an_error_here_already(case: str, diagn
     from dllm_run.runtime.failure import Failure
     from dllm_run.specs.locator import located_files
     from dllm_run.specs.vocabulary.data import Data
-    from dllm_run.specs.vocabulary.data import Source as DataSource
+    from dllm_run.specs.vocabulary.source import Source as DataSource
 
     name, content = BROKEN[case]
     write(tmp_path, name, content)
     assert {item.code[:3] for item in diagnosing(spec(f"./{name}"))} == {"E51"}
     with pytest.raises(Failure):
-        readers.read_rows(Data(sources=(DataSource(path=f"./{name}"),)), "text", lambda locator: located_files(locator, tmp_path))
+        sources.read_rows(Data(sources=(DataSource(path=f"./{name}"),)), "text", lambda locator: located_files(locator, tmp_path))
 
 
 def test_only_the_beginning_of_a_large_file_is_read(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ EPOCHS = "stages.train.duration=2 epochs"  # 90 rows of 100, 8 in a step: 22.5, 
         (("stages.train.optimizer.warmup=24 steps", "data.docs.sources=[a/b]"), set()),
         (("stages.train.optimizer.warmup=24 steps", "data.docs.sources=[a/b]", "data.docs.limit=90"), {"E312"}),
         # Packed, 90 rows of 36 bytes and an end are at most 4 sequences: one step.
-        (("stages.train.optimizer.warmup=3 steps", "data.docs.packing=true"), {"E312"}),
+        (("stages.train.optimizer.warmup=3 steps", "data.docs.packing=cut"), {"E312"}),
         (("stages.train.optimizer.warmup=20 steps", "data.docs.truncation=drop"), set()),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -9,8 +9,9 @@ from dllm_run.compiler.compile import Compiled
 from dllm_run.compiler.estimate.facts import facts_of
 from dllm_run.specs.errors import Diagnostic
 from dllm_run.specs.texts import Texts
-from dllm_run.specs.vocabulary.data import Data, Source
+from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.objectives.edit_flow import EditFlow
+from dllm_run.specs.vocabulary.source import Source
 from dllm_run.specs.vocabulary.stages.data import DataStage
 from dllm_run.specs.vocabulary.starts.empty import Empty
 from dllm_run.specs.vocabulary.starts.masks import Masks
@@ -71,8 +72,8 @@ def test_a_likelihood_of_a_model_that_edits_is_refused(diagnosing: Diagnosed) ->
 
 
 def test_packed_rows_are_refused(diagnosing: Diagnosed) -> None:
-    found = diagnosing(spec(edits=trained(SCRATCH, "edit_flow")), "data.docs.packing=true")
-    assert [(item.code, item.fix) for item in found] == [("E420", "data.docs.packing=false")]
+    found = diagnosing(spec(edits=trained(SCRATCH, "edit_flow")), "data.docs.packing=cut")
+    assert [(item.code, item.fix) for item in found] == [("E420", "data.docs.packing=none")]
 
 
 @pytest.mark.parametrize("value", ["-0.1", "2.1"])

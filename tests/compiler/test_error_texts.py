@@ -99,6 +99,18 @@ def blocks(fields: str, attention: str = "block_causal") -> str:
     return trained.replace("objective: mdlm", f"objective: {{type: bd3lm, {fields}}}").replace("tokenizer: bytes", model)
 
 
+def at_checkpoint(which: str, training: str = "checkpoint: {every: 20 steps}") -> str:
+    """SPEC whose samples come from weights on the way of the training."""
+    taken = f'    model: {{from: "${{stages.train}}", checkpoint: {which}}}\n    prompts'
+    return edited("duration: 100 steps", f"duration: 100 steps\n    {training}", "    model: ${stages.train}\n    prompts", taken)
+
+
+def sampled_blocks(sampler: str) -> str:
+    """A model over blocks, sampled."""
+    look = SPEC[SPEC.index("  look:") :].replace("{type: llada, steps: 16, block_size: 16}", sampler)
+    return blocks("block_size: 16").replace("compute: {device: cpu}\n", look)
+
+
 AS_GGUF = '  file: {kind: convert, model: "${stages.train}", to: gguf}\n'
 GPU = "compute: {gpus_per_node: 1, gpu: GPU}"
 
@@ -383,9 +395,13 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E310": (edited("width: 64", "width: 64, heads: 5"), ()),
     "E310-odd": (edited("width: 64", "width: 66, heads: 2"), ()),
     "E311": (edited("micro: 8", "micro: 7"), ()),
+    "E311-processes": (edited("device: cpu", "device: cpu, processes: 6", "global: 32", "global: 60", "micro: 8", "micro: 4"), ()),
+    "E311-share": (edited("device: cpu", "device: cpu, processes: 6", ", micro: 8", ""), ()),
     "E311-flag": (SPEC, ("stages.train.batch=33",)),
     "E312": (edited("warmup: 0.1", "warmup: 200 steps"), ()),
     "E312-epochs": (sudoku("100 steps", "2 epochs", "warmup: 0.1", "warmup: 200 steps"), ()),
+    "E312-decay": (edited("warmup: 0.1", "warmup: 0.5, lr_schedule: {type: wsd, decay: 60 steps}"), ()),
+    "E312-polynomial": (edited("warmup: 0.1", "warmup: 100 steps, lr_schedule: polynomial"), ()),
     "E313-epochs": (sudoku("100 steps", "2 epochs\n    evaluate: {every: 50 steps}\n    checkpoint: {every: 50 steps}"), ()),
     "E313": (edited("100 steps", "100 steps\n    evaluate: {every: 500 steps}"), ()),
     "E313-warning": (edited("100 steps", "100 steps\n    checkpoint: {every: 500 steps}"), ()),
@@ -420,6 +436,11 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E440-three": (blocks("block_size: 16, time_range: [0.1, 0.4, 0.5]"), ()),
     "E440-complement": (blocks("block_size: 16, time_range: [0.45, 0.95], complementary: true"), ()),
     "E441": (blocks("block_size: 16, weighting: cart"), ()),
+    "E600": (edited("{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, threshold: 0.9, remasking: entropy}"), ()),
+    "E600-factor": (edited("{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, factor: 1, remasking: random}"), ()),
+    "E600-entropy": (edited("{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, entropy_bound: 0.2, remasking: random}"), ()),
+    "E601": (edited("{type: llada, steps: 16, block_size: 16}", "{type: remdm, revision: loop, loop_start: 0.1, loop_end: 0.5}"), ()),
+    "E602": (edited("family: llama", "family: bert", "{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, cache: dual}"), ()),
     # What does not go together, or does nothing: see compiler/compatibility.py.
     # Adapters and quantised weights.
     "E530": (edited("tokenizer: bytes}", "tokenizer: bytes, lora: 8, quantization: nf4}"), ()),
@@ -431,8 +452,15 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E430-no-adapter": (tuned("adapter: continue"), ()),
     "E430-adapter-that-goes-on": (tuned("lora: 8", "adapter: continue, lora: 4"), ()),
     "E106-targets": (tuned("lora: {targets: q_proj}"), ()),
+    "E480": (edited("device: cpu", "device: cpu, strategy: zero2"), ()),
+    "E480-several": (edited("device: cpu", "device: cpu, processes: 4, strategy: none"), ()),
+    "E481": (edited("{device: cpu}", "{device: cpu, nodes: 2, processes: 3}\nlaunch: slurm", "32, micro: 8", "48"), ()),
+    "E481-gpus": (edited("device: cpu", "gpus_per_node: 2, processes: 4"), ()),
+    "E482": (edited("device: cpu", "device: cpu, nodes: 2, processes: 4"), ()),
+    "E483": (edited("device: cpu", "device: cpu, processes: 4, strategy: zero3", "duration", "ema: 0.9\n    duration"), ()),
+    "E430-processes": (edited("tasks: [held_out_text]", "tasks: [held_out_text]\n    compute: {processes: 2}"), ()),
     "E420": (edited("sources: [./docs.txt]", "sources: [{generate: sudoku}]", "kind: pretrain", "kind: sft"), ()),
-    "E420-packing": (edited("max_length: 64", "max_length: 64, packing: true", "./docs.txt", "./pairs.csv", "pretrain", "sft"), ()),
+    "E420-packing": (edited("max_length: 64", "max_length: 64, packing: cut", "./docs.txt", "./pairs.csv", "pretrain", "sft"), ()),
     "E420-format-of-prepared-data": (prepared("format: pairs", "tokenizer: bytes").replace("./docs.txt", "./pairs.csv"), ()),
     "E420-attention": (blocks("block_size: 16", "bidirectional"), ()),
     "E420-block-causal": (edited("tokenizer: bytes}", "tokenizer: bytes, attention: block_causal}"), ()),
@@ -448,11 +476,38 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E430-exact": (blocks("block_size: 1, schedule: cosine, time_sampling: stratified"), ()),
     "E430-time-range": (blocks("block_size: 16, time_epsilon: 0.01, time_range: [0.3, 0.8]"), ()),
     "E430-seed": (edited("max_new_tokens: 64", "max_new_tokens: 64\n    seed: 3"), ()),
+    "E430-window": (edited("duration: 100 steps", "duration: 100 steps\n    stop: {loss_above: 10, window: 20}"), ()),
+    "E490": (edited("duration: 100 steps", "duration: 100 steps\n    stop: {patience: 3}"), ()),
+    "E491": (edited("duration: 100 steps", "duration: 100 steps\n    checkpoint: {best: true}"), ()),
+    "E492": (at_checkpoint("best"), ()),
+    "E492-source": (edited(MODEL, "{from: ./weights, tokenizer: bytes, checkpoint: best}"), ()),
+    "E493": (at_checkpoint("step 25", "checkpoint: {every: 20 steps, keep: all}"), ()),
+    "E493-keep": (at_checkpoint("step 20", "checkpoint: {every: 20 steps, keep: 2}"), ()),
+    "E103-checkpoint": (at_checkpoint("newest"), ()),
     # Inputs that are here.
     "E450": (edits("${stages.train}"), ()),
     "E451": (aligned("start: masks"), ()),
     "E451-none": (aligned(), ()),
     "E452": (edits(MODEL, "{type: edit_flow, start: {type: masks, length: 128}}"), ()),
+    # Data sets.
+    "E460": (edited("[./docs.txt]", "[{path: ./docs.txt, weight: 3}, ./docs.txt]"), ()),
+    "E461": (edited("max_length: 64", "max_length: 64, where: text|length > 3"), ()),
+    "E461-source": (edited("[./docs.txt]", "[{path: ./docs.txt, where: text|length > 3}]"), ()),
+    "E462": (edited("[./docs.txt]", '["acme/rows[train:1000]+acme/more[test]"]'), ()),
+    "E462-share": (edited("[./docs.txt]", '["acme/rows[train:10%]|acme/more"]'), ()),
+    "E463": (edited("max_length: 64", "max_length: 64, chat_template: llama3", "./docs.txt", "./pairs.csv", "pretrain", "sft"), ()),
+    "E464": (edited("max_length: 64", "max_length: 64, padding: train_eos, padding_multiple: 128"), ()),
+    "E103-packing": (edited("max_length: 64", "max_length: 64, packing: true"), ()),
+    "E131-chat": (
+        edited("max_length: 64", 'max_length: 64, chat_template: "{% for m in all %}"', "./docs.txt", "./pairs.csv", "pretrain", "sft"),
+        (),
+    ),
+    "E131-condition": (edited("max_length: 64", 'max_length: 64, where: "{{ text| }}"'), ()),
+    "E510-condition": (edited("max_length: 64", 'max_length: 64, where: "{{ level > 3 }}"'), ()),
+    "E420-streaming": (edited("max_length: 64", "max_length: 64, streaming: true, packing: documents"), ()),
+    "E420-buckets": (edited("max_length: 64", "max_length: 64, streaming: true", "micro: 8}", "micro: 8, bucketing: 4}"), ()),
+    "E430-padding": (edited("max_length: 64", "max_length: 64, packing: cut, padding: train_eos"), ()),
+    "E430-split": (edited("[./docs.txt]", "[{path: ./docs.txt, split: train}]"), ()),
     "E510": (edited("./docs.txt", "./rows.jsonl"), ()),
     "E510-pairs": (edited("kind: pretrain", "kind: sft"), ()),
     "E430-revision": (edited(MODEL, "{from: ./weights, tokenizer: bytes, revision: v1}"), ()),
@@ -488,6 +543,9 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "W420": (edited("{device: cpu}", "{device: cpu, gpus_per_node: 1}", more="launch: slurm\n"), ()),
     "W420-one-block": (blocks("block_size: 128"), ()),
     "W420-no-gpu": (edited("{device: cpu}", "{device: cuda}", more="launch: slurm\n"), ()),
+    "W600": (sampled_blocks("{type: bd3lm, block_size: 32}"), ()),
+    "E420-sampler": (sampled_blocks("llada"), ()),
+    "E430-steps": (edited("{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, threshold: 0.9, steps: 16, refresh: 2}"), ()),
     "W431-model": (edited(more="model: ./small\n", ), ()),
     "W510": (edited("./docs.txt", "./large.json"), ()),
     "W511": (edited("./docs.txt", "./two-kinds/*"), ()),

@@ -39,10 +39,11 @@ def measured(name: str, **environment: str) -> int:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_what_training_adds_to_a_process_is_what_was_estimated(name: str) -> None:
-    """With glibc and torch 2.13 the estimate was 7 % below for the tiny model, 2 % above for the next, 10 % below for the wide one."""
+def test_what_training_adds_to_a_process_is_between_the_estimates(name: str) -> None:
+    """How much freed memory glibc keeps differs between runs and machines: for `wide` 905 to 1172 MB were measured, 715 are allocated."""
     memory = estimated(name)
-    assert memory.total - memory.weights - memory.context == pytest.approx(measured(name), rel=0.15)
+    stored = memory.weights + memory.context
+    assert 0.9 * (memory.low - stored) <= measured(name) <= 1.1 * (memory.high - stored)
 
 
 @pytest.mark.parametrize("name", MODELS)

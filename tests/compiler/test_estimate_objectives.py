@@ -22,13 +22,14 @@ from dllm_run.runtime.rows import pad_rows
 from dllm_run.specs.geometry import Geometry
 from dllm_run.specs.published import PUBLISHED
 from dllm_run.specs.vocabulary.compute import Compute
-from dllm_run.specs.vocabulary.data import Data, Source
+from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.families.llama import Llama
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.objectives import Objective
 from dllm_run.specs.vocabulary.objectives.bd3lm import Bd3lm
 from dllm_run.specs.vocabulary.objectives.dream import Dream
 from dllm_run.specs.vocabulary.objectives.mdlm import Mdlm
+from dllm_run.specs.vocabulary.source import Source
 from dllm_run.specs.vocabulary.stages.pretrain import Pretrain
 from dllm_run.specs.vocabulary.tokenizers.bytes import Bytes
 from dllm_run.specs.vocabulary.training import Batch, Optimizer
@@ -132,7 +133,7 @@ stages:
   train:
     kind: pretrain
     model: {scratch: {family: llama, layers: 4, width: 256}, tokenizer: bytes, attention: ATTENTION}
-    data: {sources: [./x.txt], max_length: 512, packing: true}
+    data: {sources: [./x.txt], max_length: 512, packing: cut}
     objective: OBJECTIVE
     batch: 8
     optimizer: {learning_rate: 1e-3}

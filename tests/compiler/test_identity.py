@@ -117,7 +117,7 @@ def test_a_sweep_over_the_seed_of_a_sampling_plans_one_training(examples: dict[s
 def test_the_seed_counts_only_where_random_numbers_are_drawn(complete: str, compiling: Compile) -> None:
     before, after = ids_of(compiling(complete)), ids_of(compiling(complete, "seed=6"))
     drawing = {"tune", "heads", "edits", "context", "blocks", "adapted", "merged", "bound", "coins", "chain", "in_blocks", "look"}
-    drawing |= {"restore"}
+    drawing |= {"restore", "guided", "surest", "revealed", "revised", "block_by_block"}
     # `train` has a seed of its own, the tokenizer and the data stages draw none: all of them stay, with what they are called.
     assert {name for name in before if before[name] != after[name]} == drawing
 
@@ -227,7 +227,7 @@ def test_every_leaf_of_every_stage_is_mutated_unless_it_has_one_value_only(compl
         pytest.param("stages.train.launch={type: local, partition: null, cpus_per_task: null}", False, id="none-launcher"),
         pytest.param("launch.time=1:00:00", False, id="none-time"),
         pytest.param("launch.extra.comment=theirs", False, id="none-extra"),
-        pytest.param("stages.train.evaluate.every=10 steps", False, id="none-evaluate"),
+        pytest.param("stages.train.evaluate.every=10 steps", True, id="result-evaluate-where-the-best-is-kept"),
         pytest.param("stages.train.checkpoint.keep=5", False, id="none-checkpoint"),
         pytest.param("stages.train.batch.micro=4", False, id="numerics-micro"),
         pytest.param("compute.device=cuda", False, id="numerics-device"),
@@ -300,9 +300,9 @@ def test_a_new_semantic_version_of_a_word_changes_the_stages_that_use_it(
     from dllm_run.specs.vocabulary.samplers.llada import Llada
 
     before = ids_of(compiling(complete))
-    monkeypatch.setattr(Llada, "semantics", 2)
+    monkeypatch.setattr(Llada, "semantics", Llada.semantics + 1)
     after = ids_of(compiling(complete))
-    assert {name for name in before if before[name] != after[name]} == {"bound", "look", "borrowed", "packed", "restore"}
+    assert {name for name in before if before[name] != after[name]} == {"bound", "look", "borrowed", "packed", "restore", "guided"}
 
 
 # --- the machine

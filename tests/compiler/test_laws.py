@@ -20,6 +20,7 @@ from dllm_run.specs.codec import encode
 from dllm_run.specs.errors import Mark
 from dllm_run.specs.field import Shape, fields_of
 from dllm_run.specs.vocabulary.families import Family
+from dllm_run.specs.vocabulary.samplers import Sampler
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.word import Word, is_family, members
 
@@ -260,6 +261,13 @@ def classes_below(shape: Shape) -> Iterator[type]:
                 yield from classes_below(info.shape)
 
 
+def owner(cls: type, field: str) -> str:
+    """The class that says what a field is: what samplers have from a base is the same of all of them."""
+    if not issubclass(cls, Sampler):
+        return cls.__name__
+    return next(base.__name__ for base in cls.__mro__ if field in vars(base).get("__annotations__", {}))
+
+
 def test_the_complete_spec_gives_a_value_to_every_field_that_a_stage_can_have(complete: str, compiling: Compile) -> None:
     """So that what is tested of every leaf of its stages is tested of every field of the vocabulary."""
     given_: set[tuple[str, str]] = set()
@@ -272,12 +280,12 @@ def test_the_complete_spec_gives_a_value_to_every_field_that_a_stage_can_have(co
             for info in fields_of(type(value)):
                 inner = getattr(value, info.name)
                 if inner is not None and inner != () and inner != {}:
-                    given_.add((type(value).__name__, info.key))
+                    given_.add((owner(type(value), info.name), info.key))
                 walk(inner)
 
     for stage in compiling(complete).plan.stages.values():
         walk(stage.body)
-    all_ = {(cls.__name__, info.key) for cls in classes_below(Shape(cls=Stage)) for info in fields_of(cls)}
+    all_ = {(owner(cls, info.name), info.key) for cls in classes_below(Shape(cls=Stage)) for info in fields_of(cls)}
     # Of the families of models one stands for the others: what a field of them does is the same in all.
     all_ -= {(cls, key) for cls, key in all_ if cls in {family.__name__ for family in members(Family).values()} - {"Llama"}}
     # Three draw no random numbers, so that their plans hold no seed; the last are fields that a pre-training has.

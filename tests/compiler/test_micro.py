@@ -21,7 +21,7 @@ Compile = Callable[..., Compiled]
 SPEC = """\
 version: 1
 name: open
-data: {{docs: {{sources: [a/b], max_length: 1024, packing: true}}}}
+data: {{docs: {{sources: [a/b], max_length: 1024, packing: cut}}}}
 stages:
   train:
     kind: pretrain
@@ -105,9 +105,9 @@ def test_a_model_that_is_trained_further_has_the_geometry_of_its_origin(compilin
 def test_rows_that_are_all_alike_are_as_long_as_they_are(compiling: Compile) -> None:
     """16 digits and an end, where max_length allows 1024: sixty times the rows fit."""
     scratch = "{scratch: {family: llama, layers: 24, width: 1024}, tokenizer: characters}"
-    text = SPEC.format(model=scratch).replace("a/b", "{generate: sudoku}").replace("packing: true", "packing: false")
+    text = SPEC.format(model=scratch).replace("a/b", "{generate: sudoku}").replace("packing: cut", "packing: none")
     short = body(compiling(text, "stages.train.batch=4096")).batch.micro
-    packed = body(compiling(text.replace("packing: false", "packing: true"), "stages.train.batch=4096")).batch.micro
+    packed = body(compiling(text.replace("packing: none", "packing: cut"), "stages.train.batch=4096")).batch.micro
     assert short >= 32 * packed
 
 

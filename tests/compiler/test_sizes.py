@@ -10,7 +10,8 @@ from dllm_run.compiler.sizes import Sizes
 from dllm_run.runtime.sources import read_rows
 from dllm_run.specs.locator import located_files
 from dllm_run.specs.published import PUBLISHED
-from dllm_run.specs.vocabulary.data import Data, Source
+from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.source import Source
 
 FILES = {
     "a.txt": "one\n\ntwo\n",

@@ -97,7 +97,7 @@ SILENT_ELSEWHERE = {
     "a-precision-by-its-long-name": ("device: cpu", "device: cpu, precision: bfloat16", "E103"),
     "a-limit-in-percent": ("max_length: 64", 'max_length: 64, limit: "10%"', "E104"),
     "a-batch-that-finds-itself": ("samples: 8}", "samples: 8}\n    batch: auto", "E104"),
-    "yes-as-truth": ("max_length: 64", "max_length: 64, packing: yes", "E104"),
+    "yes-as-truth": ("max_length: 64", "max_length: 64, packing: yes", "E103"),
     "a-number-with-underscores": ("global: 32", "global: 3_2", "E104"),
     "a-duration-without-a-unit": ("100 steps", "100", "E104"),
     "a-time-outside-of-its-range": ("{type: mdlm}", "{type: mdlm, time_epsilon: 1.5}", "E106"),
@@ -115,7 +115,7 @@ SILENT_ELSEWHERE = {
     "answers-longer-than-the-model": ("max_new_tokens: 64", "max_new_tokens: 4097", "E318"),
     # Data that are not what the stage takes them for.
     "no-rows-for-the-test-but-those-of-training": (", holdout: 0.1", "", "E314"),
-    "prompts-that-are-learned-because-rows-were-joined": ("max_length: 64", "max_length: 64, packing: true", "sft E420"),
+    "prompts-that-are-learned-because-rows-were-joined": ("max_length: 64", "max_length: 64, packing: cut", "sft E420"),
     "a-hold-out-of-everything": ("[./docs.txt], holdout: 0.1", "[{generate: sudoku}], holdout: 288 rows", "E323"),
     "puzzles-that-never-end": ("[./docs.txt], holdout: 0.1, max_length: 64", "[{generate: sudoku}], holdout: 0.1, max_length: 16", "E315"),
     "columns-that-nobody-reads": ("max_length: 64", "max_length: 64, columns: {response: answer}", "E430"),

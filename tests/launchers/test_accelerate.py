@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from dllm_run.launchers import accelerate, deepspeed
-from dllm_run.launchers.layout import Layout
+from dllm_run.launchers import accelerate
+from dllm_run.specs import zero
 from dllm_run.specs.errors import EnvironmentProblem
+from dllm_run.specs.layout import Layout
 
 CPU = Layout(nodes=1, processes_per_node=1, micro=8, accumulation=4, precision="fp32", device="cpu", max_grad_norm=1.0)
 GPU = replace(CPU, precision="bf16", device="cuda")
@@ -125,15 +126,15 @@ def settle(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None
             monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize(("stage", "render"), [(1, deepspeed.zero1), (2, deepspeed.zero2), (3, deepspeed.zero3)])
+@pytest.mark.parametrize(("stage", "render"), [(1, zero.zero1), (2, zero.zero2), (3, zero.zero3)])
 def test_accelerate_takes_every_number_of_zero_from_the_json(
-    stage: int, render: Callable[[Layout], deepspeed.Config], launched: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stage: int, render: Callable[[Layout], zero.Config], launched: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from accelerate.utils import DeepSpeedPlugin
 
     path = tmp_path / "ds_config.json"
     config = render(replace(FOUR, max_grad_norm=0.5))
-    path.write_text(deepspeed.text(config), encoding="utf-8")
+    path.write_text(zero.text(config), encoding="utf-8")
     settle(monkeypatch, deepspeed_environment(launched(accelerate.zero(FOUR, json_file=str(path), stage=stage))))
     plugin = DeepSpeedPlugin()
     # The same line as Accelerator runs: nothing is filled in, nothing is changed.
@@ -151,7 +152,7 @@ def test_accelerate_would_refuse_a_precision_in_both_files(
     from accelerate.utils import DeepSpeedPlugin
 
     path = tmp_path / "ds_config.json"
-    path.write_text(deepspeed.text(deepspeed.zero2(FOUR)), encoding="utf-8")
+    path.write_text(zero.text(zero.zero2(FOUR)), encoding="utf-8")
     config = {**accelerate.zero(FOUR, json_file=str(path), stage=2), "mixed_precision": "bf16"}
     settle(monkeypatch, deepspeed_environment(launched(config), "mixed_precision"))
     with pytest.raises(ValueError, match="will be ignored"):

@@ -54,7 +54,7 @@ def test_the_script_stops_at_the_first_stage_that_fails(examples: dict[str, str]
 
 
 def test_a_stage_is_started_by_command_line_only(tmp_path: Path) -> None:
-    job = Job(plan=tmp_path / "plan.json", stage_id="0123", runs=tmp_path / "runs", base=tmp_path)
+    job = Job(plan=tmp_path / "plan.json", stage_id="0123", runs=tmp_path / "runs", base=tmp_path, processes=1)
     expected = [sys.executable, "-m", "dllm_run.runtime", str(tmp_path / "plan.json"), "0123"]
     assert job.command() == [*expected, "--runs", str(tmp_path / "runs"), "--base", str(tmp_path)]
 
@@ -68,7 +68,7 @@ class _Sleeper(Job):
 
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Job:
-    return _Sleeper(plan=tmp_path, stage_id="0", runs=tmp_path, base=tmp_path)
+    return _Sleeper(plan=tmp_path, stage_id="0", runs=tmp_path, base=tmp_path, processes=1)
 
 
 def wait_for(log: Path, text: str) -> None:

@@ -77,6 +77,9 @@ class StubDenoiser(nn.Module):
             return torch.zeros(0, self.mask_token + 1, dtype=self.dtype)
         return torch.stack(found) + 0 * self.anchor
 
+    def precision(self) -> torch.dtype:
+        return self.dtype
+
     def logits(self, tokens_BL: Tensor, seen: Seen, chosen_BL: Tensor) -> Tensor:
         return self.head(self.hidden(tokens_BL, seen)[chosen_BL])
 

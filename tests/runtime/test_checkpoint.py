@@ -331,6 +331,17 @@ def test_an_encoder_is_read_as_the_masked_model_it_is(name: str, tmp_path: Path)
     assert type(found) is type(network) and sees_the_end(found)
 
 
+def test_heads_of_other_tasks_are_left_where_they_are_and_a_stranger_in_our_own_is_refused(tmp_path: Path) -> None:
+    folder, _ = stock(tmp_path, "Bert", pad_token_id=1)
+    file = folder / "model.safetensors"
+    more = {"cls.species.weight": torch.ones(3, D), "cls.seq_relationship.bias": torch.ones(2)}
+    save_file({**load_file(str(file)), **more}, str(file), metadata={"format": "pt"})
+    loaded(folder)
+    save_file({**load_file(str(file)), "cls.predictions.other.bias": torch.ones(2)}, str(file), metadata={"format": "pt"})
+    with pytest.raises(Failure, match=r"not known: cls\.predictions\.other\.bias$"):
+        loaded(folder)
+
+
 def test_an_encoder_without_its_head_is_refused(tmp_path: Path) -> None:
     folder, network = stock(tmp_path, "Bert")
     network.bert.save_pretrained(str(folder))

@@ -3,46 +3,19 @@
 import bisect
 import itertools
 import math
-import random
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from runtime_toys import StubDenoiser, tiny_llama
+from sampler_toys import CPU, RAGGED, REQUESTS, UNEVEN, Given, M, V, chance_of, continuation, logits_of, run, tokens_of
 from torch import Tensor
 
 from dllm_run.runtime.build import build
 from dllm_run.runtime.canvas import Request, lay_out
-from dllm_run.runtime.decode import Decoded, Reveal, _select, decode
+from dllm_run.runtime.decode import Reveal, decode
 from dllm_run.runtime.noise import Stream
 from dllm_run.specs.vocabulary.samplers.llada import Llada
-
-V = 13
-M = V - 1
-CPU = torch.device("cpu")
-
-
-def logits_of(seen: tuple[int, ...], position: int) -> tuple[float, ...]:
-    """Unlike for every content and position, without ties; the mask has none."""
-    drawn = random.Random(repr((seen, position)))
-    sharpness = drawn.choice((0.5, 1.5, 4.0))
-    return (*(drawn.gauss(0, sharpness) for _ in range(M)), -math.inf)
-
-
-def chance_of(row: int, step: int, position: int, purpose: int) -> float:
-    return random.Random(repr((row, step, position, purpose))).uniform(0.001, 0.999)
-
-
-class Given(Stream):
-    """Uniforms out of a table instead of the generator."""
-
-    def __init__(self) -> None:
-        super().__init__(0, "given")
-
-    def uniform(self, *components: Tensor) -> Tensor:
-        parts = torch.broadcast_tensors(*components)
-        drawn = [chance_of(*key) for key in zip(*(part.flatten().tolist() for part in parts), strict=True)]
-        return torch.tensor(drawn).view(parts[0].shape)
 
 
 @dataclass
@@ -62,22 +35,28 @@ def fill(request: Request, word: Llada, forbidden: tuple[int, ...] = ()) -> Fill
     for position in range(count):
         if tokens[position] == M:
             blocks.setdefault(max(0, position - request.prompt) // (word.block_size or count + 1), []).append(position)
+    total = sum(map(len, blocks.values()))
+    before = 0
     for block in sorted(blocks):
         places = blocks[block]
-        steps = len(places) if word.steps is None else min(len(places), max(1, word.steps // len(blocks)))
+        share = len(places)
+        if word.steps is not None:
+            # A block has as many of all steps as of all open positions, counted from the left.
+            share = max(1, word.steps * (before + len(places)) // total - word.steps * before // total)
+        steps, before = min(len(places), share), before + len(places)
         base, remainder = divmod(len(places), steps)
         for quota in [base + 1] * remainder + [base] * (steps - remainder):
             masked = [position for position in places if tokens[position] == M]
             proposals = []
             for position in masked:
                 logits = [-math.inf if token in forbidden else value for token, value in enumerate(logits_of(tuple(tokens), position))]
-                total = math.fsum(map(math.exp, logits))
+                mass = math.fsum(map(math.exp, logits))
                 token = max(range(V), key=lambda index: logits[index])
                 if word.temperature > 0:
                     weights = [math.exp(value / word.temperature) for value in logits]
                     cumulative = list(itertools.accumulate(weights))
                     token = bisect.bisect_right(cumulative, chance_of(request.id, found.passes, position, 0) * cumulative[-1])
-                probability = math.exp(logits[token]) / total
+                probability = math.exp(logits[token]) / mass
                 rank = probability if word.remasking == "low_confidence" else chance_of(request.id, found.passes, position, 1)
                 proposals.append((-rank, position, token, probability))
             for _, position, token, probability in sorted(proposals)[:quota]:
@@ -87,24 +66,6 @@ def fill(request: Request, word: Llada, forbidden: tuple[int, ...] = ()) -> Fill
     return found
 
 
-def continuation(prompt: list[int], new: int, identity: int) -> Request:
-    return Request(tokens=[*prompt, *[M] * new], id=identity, prompt=len(prompt))
-
-
-RAGGED = [
-    continuation([3, 1, 4, 1, 5], 8, 0),
-    continuation([2], 8, 1),
-    continuation([], 8, 2),
-    continuation([9, 9, 8, 7, 6, 5, 4, 3, 2, 1], 8, 3),
-]
-SCATTERED = [
-    Request(tokens=[M, 2, M, M, 5, 6, M, 8, 9, M, 1], id=10),
-    Request(tokens=[1, 2, 3, M], id=11),
-    Request(tokens=[M] * 7, id=12),
-    Request(tokens=[4, M, M, M, M, M, M, 3, 3, 3, 3, 3, M, M], id=13),
-]
-UNEVEN = [continuation([1, 2], 3, 20), continuation([5], 11, 21), continuation([7, 7, 7], 6, 22)]
-REQUESTS = {"ragged-prompts": RAGGED, "scattered-masks": SCATTERED, "uneven-lengths": UNEVEN}
 WORDS = {
     "one-token-a-step": Llada(),
     "even-steps": Llada(steps=4),
@@ -121,18 +82,6 @@ WORDS = {
 }
 
 
-def run(
-    requests: list[Request], word: Llada, *, forbidden: tuple[int, ...] = (), stream: Stream | None = None
-) -> tuple[Decoded, StubDenoiser]:
-    denoiser = StubDenoiser(logits_of, mask_token=M, dtype=torch.float32)
-    canvas = lay_out(requests, mask_token=M, pad=0, device=CPU)
-    return decode(denoiser, canvas, build(word), stream or Given(), forbidden=forbidden), denoiser  # type: ignore[arg-type]
-
-
-def tokens_of(found: Decoded, requests: list[Request]) -> list[list[int]]:
-    return [found.tokens_BL[row, -len(request.tokens) :].tolist() for row, request in enumerate(requests)]
-
-
 @pytest.mark.parametrize("temperature", [0.0, 0.7], ids=["greedy", "warm"])
 @pytest.mark.parametrize("requests", REQUESTS.values(), ids=REQUESTS)
 @pytest.mark.parametrize("word", WORDS.values(), ids=WORDS)
@@ -143,12 +92,12 @@ def test_a_batch_is_filled_as_one_row_after_the_other(word: Llada, requests: lis
     assert tokens_of(found, requests) == [row.tokens for row in expected]
     for row, (request, alone) in enumerate(zip(requests, expected, strict=True)):
         length = len(request.tokens)
-        assert found.step_BL[row, -length:].tolist() == alone.step
-        assert found.probability_BL[row, -length:].tolist() == pytest.approx(alone.probability, abs=1e-5)
+        assert found.step_BL[row, :length].tolist() == alone.step
+        assert found.probability_BL[row, :length].tolist() == pytest.approx(alone.probability, abs=1e-5)
     # A pass serves all rows; a row leaves when it is full; only open positions of the running block are scored.
-    assert found.passes == denoiser.body_passes == max(alone.passes for alone in expected)
-    assert found.head_rows == sum(alone.asked for alone in expected)
-    assert denoiser.batches == [sum(alone.passes > step for alone in expected) for step in range(found.passes)]
+    assert found.ledger.passes == denoiser.body_passes == max(alone.passes for alone in expected)
+    assert found.ledger.head_rows == sum(alone.asked for alone in expected)
+    assert denoiser.batches == [sum(alone.passes > step for alone in expected) for step in range(found.ledger.passes)]
 
 
 def test_warm_draws_differ_from_the_greedy_ones() -> None:
@@ -175,7 +124,7 @@ def test_given_tokens_stay_and_no_mask_is_left(word: Llada) -> None:
     ids=["one-a-step", "as-many-steps", "three-steps", "a-step-a-block", "never-more-than-tokens"],
 )
 def test_forward_passes_are_the_steps_of_the_word(word: Llada, prompt: int, new: int, passes: int) -> None:
-    assert run([continuation(list(range(prompt)), new, 0)], word)[0].passes == passes
+    assert run([continuation(list(range(prompt)), new, 0)], word)[0].ledger.passes == passes
 
 
 def test_the_first_steps_take_the_remainder() -> None:
@@ -231,7 +180,7 @@ def test_a_row_with_one_possible_token_does_not_stall(word: Llada) -> None:
     canvas = lay_out([continuation([1], 5, 0)], mask_token=M, pad=0, device=CPU)
     found = decode(denoiser, canvas, build(word), Stream(0, "sample"))  # type: ignore[arg-type]
     assert found.tokens_BL[0].tolist() == [1, 4, 4, 4, 4, 4]
-    assert found.passes == 5
+    assert found.ledger.passes == 5
 
 
 def test_of_equally_confident_positions_the_leftmost_is_first() -> None:
@@ -239,12 +188,6 @@ def test_of_equally_confident_positions_the_leftmost_is_first() -> None:
     canvas = lay_out([continuation([1], 6, 0)], mask_token=M, pad=0, device=CPU)
     found = decode(denoiser, canvas, build(Llada()), Stream(0, "sample"))  # type: ignore[arg-type]
     assert found.step_BL[0].tolist() == [-1, 0, 1, 2, 3, 4, 5]
-
-
-def test_positions_of_probability_zero_are_committed_when_it_is_their_turn() -> None:
-    open_KL = torch.tensor([[False, True, False, True, True]])
-    chosen = _select(open_KL, torch.tensor([-math.inf, -math.inf, -1.0]), torch.tensor([2]))
-    assert chosen.tolist() == [[False, True, False, False, True]]
 
 
 def test_greedy_decoding_reads_no_random_numbers() -> None:
@@ -257,7 +200,7 @@ def test_greedy_decoding_reads_no_random_numbers() -> None:
 
 def test_a_canvas_without_masks_is_returned_as_it_is() -> None:
     found, _ = run([Request(tokens=[1, 2, 3], id=0)], Llada())
-    assert found.tokens_BL.tolist() == [[1, 2, 3]] and found.passes == 0 and found.head_rows == 0
+    assert found.tokens_BL.tolist() == [[1, 2, 3]] and found.ledger.passes == 0 and found.ledger.head_rows == 0
 
 
 def test_whoever_watches_is_told_every_token_once() -> None:
@@ -268,23 +211,24 @@ def test_whoever_watches_is_told_every_token_once() -> None:
     places = [(row, column) for reveal in told for row, column in zip(reveal.rows, reveal.columns, strict=True)]
     assert sorted(places) == [tuple(place) for place in canvas.open_BL.nonzero().tolist()]
     for reveal in told:
-        for row, column, token, probability in zip(reveal.rows, reveal.columns, reveal.tokens, reveal.probability, strict=True):
+        for index, (row, column) in enumerate(zip(reveal.rows, reveal.columns, strict=True)):
+            token, probability = reveal.tokens[index], reveal.probability[index]
             assert token == int(found.tokens_BL[row, column])
-            assert reveal.step == int(found.step_BL[row, column])
+            assert reveal.step[index] == int(found.step_BL[row, column])
             assert probability == pytest.approx(float(found.probability_BL[row, column]))
 
 
-def test_a_canvas_lines_up_the_ends_of_its_rows() -> None:
+def test_a_column_of_a_canvas_is_a_position() -> None:
     canvas = lay_out([continuation([1, 2], 2, 7), continuation([3], 1, 9)], mask_token=M, pad=5, device=CPU)
-    assert canvas.tokens_BL.tolist() == [[1, 2, M, M], [5, 5, 3, M]]
-    assert canvas.valid_BL.tolist() == [[True] * 4, [False, False, True, True]]
-    assert canvas.open_BL.tolist() == [[False, False, True, True], [False, False, False, True]]
-    assert canvas.position_BL.tolist() == [[0, 1, 2, 3], [-2, -1, 0, 1]]
+    assert canvas.tokens_BL.tolist() == [[1, 2, M, M], [3, M, 5, 5]]
+    assert canvas.valid_BL.tolist() == [[True] * 4, [True, True, False, False]]
+    assert canvas.open_BL.tolist() == [[False, False, True, True], [False, True, False, False]]
+    assert canvas.length_B.tolist() == [4, 2]
     assert canvas.prompt_B.tolist() == [2, 1] and canvas.id_B.tolist() == [7, 9]
 
 
 def test_padding_that_is_the_mask_token_is_not_filled() -> None:
     canvas = lay_out([continuation([1, 2], 2, 7), continuation([3], 1, 9)], mask_token=M, pad=M, device=CPU)
-    assert canvas.open_BL.tolist() == [[False, False, True, True], [False, False, False, True]]
+    assert canvas.open_BL.tolist() == [[False, False, True, True], [False, True, False, False]]
     found = decode(StubDenoiser(logits_of, mask_token=M, dtype=torch.float32), canvas, build(Llada()), Given())  # type: ignore[arg-type]
-    assert found.tokens_BL[1, :2].tolist() == [M, M]
+    assert found.tokens_BL[1, 2:].tolist() == [M, M]

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from prepared_toys import sequences
 from runtime_toys import compiled, run_stage
 
 from dllm_run.runtime.align import BLANK, align
-from dllm_run.runtime.edit_rows import aligned, edit_sequences, opened
+from dllm_run.runtime.edit_rows import aligned, opened
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.prepared import HELD_OUT, TRAIN, Split
 from dllm_run.runtime.tokenizers import Tokens, from_word
 from dllm_run.runtime.training_rows import TrainingRows, collate, rows_of
-from dllm_run.specs.vocabulary.data import Data, Source
+from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.source import Source
 from dllm_run.specs.vocabulary.starts import Start
 from dllm_run.specs.vocabulary.starts.empty import Empty
 from dllm_run.specs.vocabulary.starts.masks import Masks
@@ -34,7 +36,7 @@ def data(**changes: Any) -> Data:
 
 
 def prepared(tokens: Tokens, start: Start, **changes: Any) -> Any:
-    return edit_sequences(PAIRS, data(**changes), tokens, start, lambda done: None)
+    return sequences(PAIRS, data(**changes), tokens, start)
 
 
 def test_a_prompt_is_aligned_with_itself_also_where_the_response_repeats_its_end(tokens: Tokens) -> None:
@@ -104,8 +106,8 @@ def test_columns_are_stored_and_come_back_in_batches(tmp_path: Path) -> None:
     for split in splits:
         assert split.aligned
         for index in range(len(split)):
-            ids, prompt = split.sequence(index)
-            expected = aligned(ids, prompt, [tokens.mask] * 4)
+            sequence = split.sequence(index)
+            expected = aligned(sequence.tokens, sequence.prompt, [tokens.mask] * 4)
             assert split.alignment(index) == (expected.source.tolist(), expected.goal.tolist())
     order = TrainingRows(splits[0], seed=0, batch=4, steps=1)
     batch = rows_of(collate([order[place] for place in range(4)], vocabulary=1000, pad=tokens.pad, batch=4))
@@ -119,7 +121,7 @@ def test_columns_are_stored_and_come_back_in_batches(tmp_path: Path) -> None:
 
 
 def test_data_of_other_objectives_have_no_columns(tmp_path: Path) -> None:
-    (tmp_path / "texts.jsonl").write_text('{"prompt": "p", "response": "r"}\n' * 4, encoding="utf-8")
+    (tmp_path / "texts.jsonl").write_text("".join(f'{{"prompt": "p", "response": "{row}"}}\n' for row in range(4)), encoding="utf-8")
     context = run_stage(compiled(tmp_path, SPEC, "stages.train.objective=mdlm"), "train.data", tmp_path)
     split = Split.open(context.entry.output("data"), TRAIN)
     assert not split.aligned

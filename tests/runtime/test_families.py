@@ -162,7 +162,7 @@ def test_the_logits_of_gemma_2_are_capped_and_so_its_loss_takes_no_short_cut() -
     text = texts()[0]
     expected = reference(word, denoiser.network, text, None)
     assert 25 < float(expected.abs().max()) <= 30
-    assert denoiser._head.projection() is None
+    assert denoiser._head.last() is None
     valid_BL = torch.ones(1, len(text), dtype=torch.bool)
     hidden_RD = denoiser.hidden(text[None], everyone(valid_BL))[0]
     found = denoiser.cross_entropy(hidden_RD, text, torch.ones(len(text)))

@@ -76,17 +76,17 @@ def test_body_and_head_apart_give_the_networks_own_logits(name: str) -> None:
 def test_the_last_linear_layer_is_found_and_gives_the_logits_from_its_features(name: str) -> None:
     head = Head(network_of(name))
     hidden = torch.randn(5, 32, generator=torch.Generator().manual_seed(1))
-    projection = head.projection()
-    assert projection is not None
+    last = head.last()
+    assert last is not None
     with torch.no_grad():
-        found = torch.nn.functional.linear(head.features(hidden), *projection)
+        found = torch.nn.functional.linear(head.features(hidden), last.weight, last.bias)
         torch.testing.assert_close(found, head.logits(hidden), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", CAPPED)
 def test_logits_that_are_capped_or_scaled_are_no_plain_projection(name: str) -> None:
     network = network_of(name)
-    assert Head(network).projection() is None
+    assert Head(network).last() is None
     # The loss then takes the networks own way, and is that of its logits.
     denoiser, target = Denoiser(network, mask_token=V - 1), torch.tensor([3, 5, 7])
     hidden = torch.randn(3, 32, generator=torch.Generator().manual_seed(1)).requires_grad_()

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prepared_toys import Sequences, sequences
 
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.noise import Stream
-from dllm_run.runtime.prepare import Sequences, mask_spans, sequences, split
+from dllm_run.runtime.prepare import choose, key_of, mask_spans
 from dllm_run.runtime.tokenizers import Tokens, from_word
 from dllm_run.specs.quantity import Quantity
-from dllm_run.specs.vocabulary.data import Data, Source
+from dllm_run.specs.vocabulary.data import Data
+from dllm_run.specs.vocabulary.source import Source
 from dllm_run.specs.vocabulary.tokenizers.bytes import Bytes
 from dllm_run.specs.vocabulary.tokenizers.pattern import Pattern
 
@@ -26,7 +28,12 @@ def data(**fields: object) -> Data:
 
 
 def prepared(rows: list[dict[str, str]], tokens: Tokens = TOKENS, **fields: object) -> Sequences:
-    return sequences(rows, data(**fields), tokens, lambda done: None)
+    return sequences(rows, data(**fields), tokens)
+
+
+def split(rows: list[dict[str, str]], data: Data) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    chosen = choose([key_of(row) for row in rows], [0] * len(rows), data)
+    return [rows[index] for index in chosen.training], [rows[index] for index in chosen.held_out]
 
 
 @pytest.mark.parametrize(("holdout", "held"), [("5 rows", 5), (0.25, 10), (0.001, 1), (None, 0)], ids=["rows", "fraction", "tiny", "none"])
@@ -65,7 +72,7 @@ def test_a_hold_out_of_everything_is_refused() -> None:
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=12), st.integers(2, 17))
 @settings(max_examples=150, deadline=None)
 def test_packing_fills_every_sequence_but_the_last_and_loses_no_token(texts: list[str], length: int) -> None:
-    found = prepared([{"text": text} for text in texts], packing=True, max_length=length)
+    found = prepared([{"text": text} for text in texts], packing="cut", max_length=length)
     joined = list(itertools.chain.from_iterable([*text.encode(), EOS] for text in texts))
     assert list(itertools.chain.from_iterable(found.tokens)) == joined
     assert all(len(part) == length for part in found.tokens[:-1]) and 1 <= len(found.tokens[-1]) <= length
@@ -102,12 +109,6 @@ def test_the_token_before_a_text_counts_as_given(tmp_path: Path) -> None:
     assert prepared([{"text": "ab"}], tokens, max_length=9).tokens == [[2, 5, 6, 3]]
     assert prepared([{"text": "ab"}], tokens, max_length=9).prompt == [1]
     assert prepared([{"prompt": "a", "response": "b"}], tokens, max_length=9).prompt == [2]
-
-
-def test_progress_counts_rows() -> None:
-    told: list[int] = []
-    sequences(ROWS[:3], data(), TOKENS, told.append)
-    assert told == [1, 2, 3]
 
 
 def runs(hidden: list[bool]) -> list[int]:

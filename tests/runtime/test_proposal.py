@@ -7,9 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dllm_run.runtime.proposal import draw, propose
+from dllm_run.runtime.proposal import Proposal, propose
+from dllm_run.runtime.proposal import draw as draw_place
 
 SIZES = [1, 5, 255, 256, 257, 512, 1000]
+
+
+def draw(logits_RV: Tensor, uniform_R: Tensor) -> Tensor:
+    return draw_place((logits_RV - logits_RV.max(-1, keepdim=True).values).exp(), uniform_R)[0]
 
 
 def some_logits(rows: int, size: int, *, holes: bool = False) -> Tensor:
@@ -84,26 +89,90 @@ def test_a_draw_at_the_very_edge_of_a_chunk_stays_on_a_possible_token() -> None:
 
 def test_the_most_probable_token_is_proposed_at_temperature_0_with_its_log_probability() -> None:
     logits = some_logits(50, 300)
-    token, logp = propose(logits, None, 0.0)
-    assert token.tolist() == logits.argmax(-1).tolist()
-    torch.testing.assert_close(logp, logits.log_softmax(-1).max(-1).values, rtol=1e-5, atol=1e-6)
+    found = propose(logits.clone(), None, Proposal(temperature=0))
+    assert found.token_R.tolist() == logits.argmax(-1).tolist() and found.edge_R is None
+    torch.testing.assert_close(found.logp_R, logits.log_softmax(-1).max(-1).values, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.own_logp_R, found.logp_R)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
 def test_draws_are_tempered_and_log_probabilities_are_not(temperature: float) -> None:
     logits, uniform = some_logits(500, 300), torch.linspace(0.001, 0.999, 500)
-    token, logp = propose(logits.clone(), uniform, temperature)
-    assert token.tolist() == inverted(logits / temperature, uniform)
-    torch.testing.assert_close(logp, logits.log_softmax(-1).gather(-1, token[:, None])[:, 0], rtol=1e-5, atol=1e-5)
+    found = propose(logits.clone(), uniform, Proposal(temperature=temperature))
+    assert found.token_R.tolist() == inverted(logits / temperature, uniform)
+    at = found.token_R[:, None]
+    torch.testing.assert_close(found.logp_R, logits.log_softmax(-1).gather(-1, at)[:, 0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.own_logp_R, (logits / temperature).log_softmax(-1).gather(-1, at)[:, 0], rtol=1e-5, atol=1e-5)
 
 
-def test_proposing_leaves_the_logits_as_they_were() -> None:
-    logits = some_logits(5, 300)
-    before = logits.clone()
-    propose(logits, torch.full((5,), 0.5), 1.0)
-    assert torch.equal(logits, before)
+def left_over(logits: list[float], how: Proposal) -> list[float]:
+    """Probabilities after the filters, one row in plain Python: sorted, summed up, cut off, and shared out anew."""
+    temperature = how.temperature or 1
+    weight = [math.exp((value - max(logits)) / temperature) for value in logits]
+    order = sorted(range(len(logits)), key=lambda token: -weight[token])
+    kept: list[int] = []
+    for token in order[: how.top_k]:
+        if how.top_p is not None and kept and sum(weight[other] for other in kept) >= how.top_p * sum(weight):
+            break
+        kept.append(token)
+    return [weight[token] / sum(weight[other] for other in kept) if token in kept else 0.0 for token in range(len(logits))]
+
+
+FILTERS = {
+    "top-k": Proposal(temperature=1, top_k=7),
+    "top-k-of-all": Proposal(temperature=1, top_k=4000),
+    "top-k-of-one": Proposal(temperature=1, top_k=1),
+    "top-p": Proposal(temperature=1, top_p=0.6),
+    "top-p-of-a-wide-choice": Proposal(temperature=3, top_p=0.97),
+    "top-p-of-almost-nothing": Proposal(temperature=1, top_p=1e-6),
+    "both": Proposal(temperature=0.7, top_k=12, top_p=0.8),
+    "both-greedy": Proposal(temperature=0, top_k=12, top_p=0.8),
+}
+
+
+@pytest.mark.parametrize("how", FILTERS.values(), ids=FILTERS)
+def test_filters_leave_what_sorting_and_summing_leaves(how: Proposal) -> None:
+    logits, uniform = some_logits(40, 1500), torch.linspace(0.001, 0.999, 40)
+    found = propose(logits.clone(), uniform, how)
+    for row, values in enumerate(logits.double().tolist()):
+        expected = left_over(values, how)
+        token = int(found.token_R[row])
+        if how.temperature == 0:
+            assert token == max(range(1500), key=lambda index: values[index])
+        else:
+            cumulative = np.cumsum(expected)
+            assert token == int(np.searchsorted(cumulative, float(uniform[row]) * cumulative[-1], side="right"))
+        assert float(found.own_logp_R[row]) == pytest.approx(math.log(expected[token]), abs=1e-4)
+        positive = sorted((value for value in expected if value), reverse=True)
+        assert float(found.own.entropy_R()[row]) == pytest.approx(-sum(value * math.log(value) for value in positive), abs=1e-4)
+        assert float(found.own.margin_R()[row]) == pytest.approx(positive[0] - (positive[1] if len(positive) > 1 else 0), abs=1e-4)
+
+
+def test_entropies_and_margins_of_the_model_leave_nothing_out() -> None:
+    logits = some_logits(40, 300)
+    logits[:, 3] = -math.inf
+    found = propose(logits.clone(), torch.full((40,), 0.5), Proposal(temperature=0.5, top_k=3)).model
+    p = logits.double().softmax(-1)
+    torch.testing.assert_close(found.entropy_R().double(), -torch.xlogy(p, p).sum(-1), rtol=1e-5, atol=1e-5)
+    first = p.sort(-1, descending=True).values
+    torch.testing.assert_close(found.margin_R().double(), first[:, 0] - first[:, 1], rtol=1e-5, atol=1e-6)
+
+
+def test_the_edge_of_a_draw_is_how_far_another_uniform_would_have_to_go() -> None:
+    logits = some_logits(300, 600)
+    uniform = (torch.arange(300) + 0.5) / 300
+    found = propose(logits.clone(), uniform, Proposal(temperature=1))
+    assert found.edge_R is not None
+    for step, changes in ((0.9, False), (1.1, True)):
+        moved = [
+            propose(logits.clone(), (uniform + sign * step * found.edge_R).clamp(0, 1).float(), Proposal(temperature=1)) for sign in (-1, 1)
+        ]
+        differs = (moved[0].token_R != found.token_R) | (moved[1].token_R != found.token_R)
+        at_an_end = (found.edge_R >= uniform - 1e-6) | (found.edge_R >= 1 - uniform - 1e-6)
+        wide = (found.edge_R > 1e-5) & ~at_an_end
+        assert wide.sum() > 200 and bool((differs[wide] == changes).all())
 
 
 def test_a_draw_without_random_numbers_is_our_own_mistake() -> None:
     with pytest.raises(AssertionError, match="a draw needs random numbers"):
-        propose(some_logits(2, 5), None, 0.7)
+        propose(some_logits(2, 5), None, Proposal(temperature=0.7))

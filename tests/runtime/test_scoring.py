@@ -14,11 +14,11 @@ import pytest
 import torch
 from runtime_toys import StubDenoiser, subset_weight, tiny_llama
 
+from dllm_run.runtime.batching import MOST_PADDING, batched
 from dllm_run.runtime.build import build
 from dllm_run.runtime.denoiser import Denoiser
 from dllm_run.runtime.journal import Journal
 from dllm_run.runtime.noise import Stream
-from dllm_run.runtime.packing import MOST_PADDING, packed
 from dllm_run.runtime.scoring import Estimate, Scorer, Text, total_error
 from dllm_run.specs.vocabulary.likelihoods import Likelihood
 from dllm_run.specs.vocabulary.likelihoods.bd3lm import BlockElbo
@@ -290,7 +290,7 @@ def test_only_masked_tokens_reach_the_head() -> None:
 def test_batches_hold_every_row_once_within_the_budget_and_with_little_padding() -> None:
     generator = torch.Generator().manual_seed(0)
     lengths = [length for length in torch.randint(5, 400, (300,), generator=generator).tolist() for _ in range(8)]
-    batches = packed(lengths, budget=16 * 400)
+    batches = batched(lengths, budget=16 * 400)
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     assert all(len(batch) * max(lengths[index] for index in batch) <= 16 * 400 for batch in batches)
     assert sum(len(batch) * max(lengths[index] for index in batch) for batch in batches) <= MOST_PADDING * sum(lengths)
@@ -301,8 +301,8 @@ def test_batches_hold_every_row_once_within_the_budget_and_with_little_padding()
 
 
 def test_a_row_above_the_budget_is_alone() -> None:
-    assert packed([3, 10, 3], budget=6) == [[1], [0, 2]]
-    assert packed([], budget=6) == []
+    assert batched([3, 10, 3], budget=6) == [[1], [0, 2]]
+    assert batched([], budget=6) == []
 
 
 def test_the_service_pads_no_more_than_a_twentieth() -> None:

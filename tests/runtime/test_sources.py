@@ -8,8 +8,9 @@ import pytest
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.sources import read_rows
 from dllm_run.specs.locator import located_files
-from dllm_run.specs.vocabulary.data import Columns, Data, Source
+from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.generators.sudoku import Sudoku
+from dllm_run.specs.vocabulary.source import Columns, Source
 
 
 def read(folder: Path, *paths: str, format: str = "text", **fields: object) -> list[dict[str, str]]:
@@ -131,7 +132,7 @@ def test_what_is_no_row_is_told_with_file_and_line(name: str, content: str, mess
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv", "a.json", "a.py"])
 def test_a_file_that_is_not_utf_8_is_told(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes('text\n"Größe"\n'.encode("latin-1"))
+    (tmp_path / name).write_bytes('"Größe"\ntext\n'.encode("latin-1"))
     with pytest.raises(Failure, match=f"{name} is not UTF-8"):
         read(tmp_path, f"./{name}")
 

@@ -200,7 +200,7 @@ version: 1
 name: text
 model: {scratch: {family: llama, layers: 1, width: 32, heads: 2}, tokenizer: bytes}
 data:
-  toy: {sources: [./texts.jsonl], holdout: 2 rows, max_length: 12, packing: true}
+  toy: {sources: [./texts.jsonl], holdout: 2 rows, max_length: 12, packing: cut}
 stages:
   train:
     kind: pretrain

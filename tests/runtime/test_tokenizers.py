@@ -1,11 +1,12 @@
 """Tokenizers: what goes in comes out, and text never turns into special tokens by accident."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runtime_toys import compiled, run_stage
 
@@ -310,7 +311,9 @@ stages:
 
 
 def test_the_tokenizer_stage_learns_merges_and_covers_every_text(tmp_path: Path) -> None:
-    (tmp_path / "texts.jsonl").write_text('{"text": "the cat and the hat and the mat"}\n' * 20, encoding="utf-8")
+    (tmp_path / "texts.jsonl").write_text(
+        "".join(f'{{"text": "the cat and the hat and the mat {number}"}}\n' for number in range(20)), encoding="utf-8"
+    )
     context = run_stage(compiled(tmp_path, BPE), "words", tmp_path)
     tokens = from_folder(context.entry.output("tokenizer"))
     assert context.entry.results() == {"tokens": tokens.size, "rows": 19}
@@ -320,3 +323,11 @@ def test_the_tokenizer_stage_learns_merges_and_covers_every_text(tmp_path: Path)
     for text in ("the mat", "Ünïcode \U0001f600 <mask>", "", " \n\t "):
         assert tokens.decode(tokens.encode(text)) == text
         assert tokens.mask not in tokens.encode(text)
+
+
+@pytest.mark.parametrize("word", [Bytes(), Characters()], ids=["bytes", "characters"])
+@given(texts=st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126) | st.just("\n"), max_size=30) | st.just("<eos> <mask>")))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_many_texts_at_once_have_the_ids_of_each_alone(word: Bytes | Characters, texts: list[str], tmp_path: Path) -> None:
+    tokens = from_word(word, tmp_path)
+    assert tokens.encode_all(texts) == replace(tokens, quick=None).encode_all(texts) == [tokens.encode(text) for text in texts]

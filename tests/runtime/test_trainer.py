@@ -180,7 +180,7 @@ def test_block_diffusion_learns_and_is_evaluated_by_its_own_bound(tmp_path: Path
     denoiser = load(context, body.model).denoiser.eval()
     denoiser.network.load_state_dict(found, strict=False)
     split = Split.open(context.output_of(body.data), HELD_OUT)  # type: ignore[arg-type]
-    scored = [Scored(tokens=split.sequence(index)[0], id=index) for index in range(len(split))]
+    scored = [Scored(tokens=split.sequence(index).tokens, id=index) for index in range(len(split))]
     stream = Stream(context.seed, "evaluate")
     bounds = averaged(build(body.objective).bound, denoiser, scored, stream=stream, samples=1, batch=1, across=True)
     tokens = sum(len(item.tokens) for item in scored)
@@ -205,7 +205,7 @@ def test_the_held_out_bound_is_that_of_the_saved_weights_and_evaluated_once_a_ti
     denoiser = load(context, body.model).denoiser.eval()
     denoiser.network.load_state_dict(found, strict=False)
     split = Split.open(context.output_of(body.data), HELD_OUT)  # type: ignore[arg-type]
-    scored = [Scored(tokens=split.sequence(index)[0], id=index) for index in range(len(split))]
+    scored = [Scored(tokens=split.sequence(index).tokens, id=index) for index in range(len(split))]
     stream = Stream(context.seed, "evaluate")
     bounds = averaged(whole_rows, denoiser, scored, stream=stream, samples=1, batch=1, across=True)
     tokens = sum(len(item.tokens) for item in scored)

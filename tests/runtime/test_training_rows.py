@@ -4,15 +4,18 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dllm_run.runtime.failure import Failure
+from dllm_run.runtime.sequence import Sequence, learned_of, runs_of
 from dllm_run.runtime.training_rows import InOrder, TrainingRows, collate, rows_of
 
 
 class Held:
     """Stands for a split: row i holds i + 1 tokens i, the first of them given."""
 
-    aligned = False
+    aligned = windowed = False
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -20,8 +23,8 @@ class Held:
     def __len__(self) -> int:
         return self.count
 
-    def sequence(self, index: int) -> tuple[list[int], int]:
-        return [index] * (index + 1), 1
+    def sequence(self, index: int) -> Sequence:
+        return Sequence(tokens=[index] * (index + 1), runs=[1, index])
 
 
 def training_rows(count: int, *, batch: int, steps: int, seed: int = 0) -> TrainingRows:
@@ -71,7 +74,7 @@ def test_a_row_carries_its_own_tokens() -> None:
     rows = training_rows(6, batch=2, steps=3)
     for place in range(6):
         item = rows[place]
-        assert item["tokens"] == [item["sample"]] * (item["sample"] + 1) and item["prompt"] == 1
+        assert item["sequence"] == Sequence(tokens=[item["sample"]] * (item["sample"] + 1), runs=[1, item["sample"]])
 
 
 @pytest.mark.parametrize("micro", [1, 2, 3, 6])
@@ -104,3 +107,28 @@ def test_a_token_that_the_model_has_no_row_for_is_refused_with_the_row_of_the_da
     rows = training_rows(3, batch=3, steps=1)
     with pytest.raises(Failure, match=r"row 2 of the data holds token 2, and the vocabulary of the model has 2"):
         collate([rows[place] for place in range(3)], pad=0, batch=3, vocabulary=2)
+
+
+def collated(*sequences: Sequence, pad: int = 9) -> Any:
+    items: list[Any] = [{"sequence": found, "sample": index, "visit": 0, "slot": index} for index, found in enumerate(sequences)]
+    return rows_of(collate(items, pad=pad, batch=len(items), vocabulary=10))
+
+
+def test_what_is_learned_lies_between_what_is_given() -> None:
+    found = collated(Sequence(tokens=[1, 2, 3, 4, 5, 6], runs=[2, 1, 2, 1]), Sequence(tokens=[7, 8], runs=[0, 2]))
+    assert found.maskable_BL.tolist() == [[False, False, True, False, False, True], [True, True, False, False, False, False]]
+    assert found.document_BL is None
+
+
+def test_texts_that_share_a_row_are_told_apart_and_padding_belongs_to_none() -> None:
+    two = Sequence(tokens=[1, 2, 3, 4, 5], runs=[0, 5], documents=[3, 2])
+    found = collated(two, Sequence(tokens=[6] * 7, runs=[0, 7], documents=[7]), Sequence(tokens=[7], runs=[0, 1]))
+    assert found.document_BL.tolist() == [[0, 0, 0, 1, 1, 2, 2], [0] * 7, [0] * 7]
+    assert found.to(torch.device("cpu")).document_BL.tolist() == found.document_BL.tolist()
+
+
+@given(st.lists(st.booleans(), max_size=20))
+def test_runs_say_of_every_token_whether_it_is_learned(learned: list[bool]) -> None:
+    runs = runs_of(learned)
+    assert learned_of(runs) == learned
+    assert all(length > 0 for length in runs[1:])

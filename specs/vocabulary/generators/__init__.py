@@ -11,6 +11,12 @@ class Generator(Word):
     """Base of the generators."""
 
     total: ClassVar[int | None] = None
-    """How many there are; None where only running tells."""
+    """How many there are; None where the fields say so, or only running tells."""
     row_bytes: ClassVar[int] = 0
-    """UTF-8 bytes of each, where `total` is known."""
+    """UTF-8 bytes of each, at most, where their number is known."""
+    alike: ClassVar[bool] = False
+    """Whether all have as many."""
+
+    def count(self) -> int | None:
+        """How many rows it gives; None where only running tells."""
+        return self.total

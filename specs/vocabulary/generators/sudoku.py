@@ -15,6 +15,7 @@ class Sudoku(Generator):
     word: ClassVar[str] = "sudoku"
     total: ClassVar[int | None] = 288
     row_bytes: ClassVar[int] = 16
+    alike: ClassVar[bool] = True
     table: ClassVar[tuple[Row, ...]] = (
         Requirement(
             trait="format",

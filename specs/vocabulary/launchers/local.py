@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dllm_run.specs.compatibility import Condition, Inert, Row
+from dllm_run.specs.compatibility import Condition, Inert, Requirement, Row
 
 from . import Launch
 
@@ -19,5 +19,15 @@ class Local(Launch):
             option="compute.gpus_per_node",
             when=(Condition(trait="compute.device", values=("cpu",)),),
             reason="the stage runs on the CPU",
+        ),
+        Requirement(
+            subject="compute.nodes",
+            trait="compute.nodes",
+            values=(1,),
+            when=(Condition(trait="stage.objective", given=True),),
+            message="this machine is one node, not {subject}",
+            reason="`launch: slurm` has nodes",
+            code="E482",
+            cure=("compute.nodes", 1),
         ),
     )

@@ -37,8 +37,18 @@ class EditFlow(Objective):
         ),
         Requirement(
             trait="data.packing",
-            values=(False,),
+            values=("none",),
             message="objective {subject} aligns each text with its start, and packing joins texts",
+        ),
+        Requirement(
+            trait="data.padding",
+            values=("mask",),
+            message="objective {subject} learns the length of a text, and padding is {trait}",
+        ),
+        Requirement(
+            trait="data.streaming",
+            values=(False,),
+            message="objective {subject} reads alignments that are made before, and these rows are tokenised while training",
         ),
         Requirement(
             subject="own.start",

@@ -15,6 +15,10 @@ class Sampler(Word):
         """Whether two seeds can give two results."""
         return True
 
+    def completed(self) -> "Sampler":
+        """With everything decided that follows from what is not said."""
+        return self
+
     def window(self, tokens: int) -> int:
         """Open positions that one forward pass scores, at most, where `tokens` tokens are generated."""
         return tokens

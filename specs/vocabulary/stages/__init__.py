@@ -14,6 +14,8 @@ from ..launchers.local import Local
 
 UNSEEDED = Inert(option="seed", reason="this stage draws no random numbers")
 """Row of the kinds, and of the stages, to which a seed means nothing."""
+ALONE = tuple(Inert(option=f"compute.{option}", reason="this stage runs in one process") for option in ("nodes", "processes", "strategy"))
+"""Rows of the kinds that no processes share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class Stage(Word):
     """Whether the model at the top of the spec is this stage's default."""
     whole: ClassVar[bool] = False
     """Whether the model that comes out is whole, whatever came in: adapters folded into its weights, none of them quantised."""
+    parallel: ClassVar[bool] = False
+    """Whether several processes may share the stage."""
     data_format: ClassVar[str | None] = None
     """How this stage's own data are read; None: as the model's training data were."""
     table: ClassVar[tuple[Row, ...]] = (
@@ -54,4 +58,4 @@ class Stage(Word):
 
     def completed(self) -> Self:
         """With everything solved that follows from other fields."""
-        return replace(self, compute=self.compute.completed())
+        return replace(self, compute=self.compute.completed(parallel=self.parallel))

@@ -10,7 +10,7 @@ from dllm_run.specs.reference import Reference
 
 from ..conversions import Conversion
 from ..model import Model
-from . import UNSEEDED, Stage
+from . import ALONE, UNSEEDED, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class Convert(Stage):
     whole: ClassVar[bool] = True
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
+        *ALONE,
         Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
         Inert(option="model.dropout", reason="only training drops anything"),
         Inert(option="model.quantization", reason="what is written is whole"),

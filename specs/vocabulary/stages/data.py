@@ -11,7 +11,7 @@ from ..data import Data
 from ..special_tokens import SpecialTokens
 from ..starts import Start
 from ..tokenizers import Tokenizer
-from . import UNSEEDED, Stage
+from . import ALONE, UNSEEDED, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +19,11 @@ class DataStage(Stage):
     """Read, split, tokenise and store a data set, on the CPU. Output: `data`."""
 
     word: ClassVar[str] = "data"
+    semantics: ClassVar[int] = 2  # rows equal to a held-out one leave training
     outputs: ClassVar[tuple[str, ...]] = ("data",)
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
+        *ALONE,
         UNSEEDED,
         Inert(option="compute.precision", reason="this stage has no model"),
         Inert(option="compute.attention_kernel", reason="this stage has no model"),

@@ -17,7 +17,7 @@ from ..likelihoods import Likelihood
 from ..model import Model
 from ..samplers import Sampler, sampler_problems
 from ..tasks import BuiltInTask
-from . import Stage
+from . import ALONE, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,7 @@ class Eval(Stage):
     inherits_model: ClassVar[bool] = True
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
+        *ALONE,
         Requirement(
             subject="stage.data",
             trait="data.holdout",
@@ -110,7 +111,8 @@ class Eval(Stage):
 
     def completed(self) -> "Eval":
         model = self.model if isinstance(self.model, Reference) else self.model.completed()
-        return replace(self, model=model, compute=self.compute.completed())
+        sampler = None if self.sampler is None else self.sampler.completed()
+        return replace(self, model=model, sampler=sampler, compute=self.compute.completed())
 
     def problems(self) -> Iterator[Problem]:
         """Tasks that lack what they need."""

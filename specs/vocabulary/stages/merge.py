@@ -8,7 +8,7 @@ from dllm_run.specs.field import leaf
 from dllm_run.specs.reference import Reference
 
 from ..model import Model
-from . import UNSEEDED, Stage
+from . import ALONE, UNSEEDED, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class Merge(Stage):
     whole: ClassVar[bool] = True
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
+        *ALONE,
         UNSEEDED,
         Requirement(
             subject="stage.model",

@@ -13,7 +13,7 @@ from dllm_run.specs.reference import Reference
 from ..data import Data
 from ..model import Model
 from ..samplers import Sampler, sampler_problems
-from . import UNSEEDED, Stage
+from . import ALONE, UNSEEDED, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,7 @@ class Sample(Stage):
     inherits_model: ClassVar[bool] = True
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
+        *ALONE,
         Requirement(
             subject="prompts.data",
             trait="data.holdout",
@@ -85,7 +86,7 @@ class Sample(Stage):
 
     def completed(self) -> "Sample":
         model = self.model if isinstance(self.model, Reference) else self.model.completed()
-        return replace(self, model=model, compute=self.compute.completed())
+        return replace(self, model=model, sampler=self.sampler.completed(), compute=self.compute.completed())
 
     def problems(self) -> Iterator[Problem]:
         """What cannot be sampled."""

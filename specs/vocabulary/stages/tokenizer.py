@@ -7,7 +7,7 @@ from dllm_run.specs.compatibility import Inert, Row
 from dllm_run.specs.field import leaf
 
 from ..data import Data
-from . import UNSEEDED, Stage
+from . import ALONE, UNSEEDED, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,9 +15,11 @@ class TokenizerStage(Stage):
     """Train a tokenizer on the training rows of a data set. Output: `tokenizer`."""
 
     word: ClassVar[str] = "tokenizer"
+    semantics: ClassVar[int] = 2  # rows equal to a held-out one leave training
     outputs: ClassVar[tuple[str, ...]] = ("tokenizer",)
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
+        *ALONE,
         UNSEEDED,
         Inert(option="compute.precision", reason="this stage has no model"),
         Inert(option="compute.attention_kernel", reason="this stage has no model"),

@@ -59,10 +59,11 @@ def _course(course: Course) -> str:
     parts = [_steps(course.steps)]
     if course.warmup:
         parts.append(f"{course.warmup} warm-up")
-    parts.append(f"micro {course.micro} x accumulation {course.accumulation}")
+    processes = f" x {course.processes} processes" if course.processes > 1 else ""
+    parts.append(f"micro {course.micro} x accumulation {course.accumulation}{processes}")
     if course.checkpoints is not None:
         last = "the last" if course.kept == 1 else f"the last {course.kept}"
-        kept = f", {last} kept" if course.kept < course.checkpoints else ""
+        kept = f", {last} kept" if course.kept is not None and course.kept < course.checkpoints else ""
         weight = f" of {size(course.checkpoint_bytes)}" if course.checkpoint_bytes is not None else ""
         parts.append(f"{counted(course.checkpoints, 'checkpoint')}{weight}{kept}")
     return ", ".join(parts)

@@ -18,7 +18,7 @@ from rich.filesize import decimal
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.hub import cache_folder, hub_id, snapshot
 from dllm_run.specs.inputs import model_type_in
-from dllm_run.specs.locator import sha256_of
+from dllm_run.specs.locator import TABLE_SUFFIXES, sha256_of
 from dllm_run.specs.plan import InputRecord
 
 from .hub_problems import CLIENT_ERRORS, TYPES, problem_text
@@ -32,6 +32,7 @@ _TIMEOUT = 30.0
 """Seconds that the hub has for an answer; without it the client waits for ever."""
 _ATTEMPTS = 2
 """The client itself goes on five times where a connection breaks, and begins anew where it is reset."""
+_MODEL = "a model has *.safetensors or *.bin, and *.json beside them"
 _READ = {".json", ".model", ".txt", ".jinja", ".tiktoken"}
 _FOLDERS = {".", "additional_chat_templates"}
 """Of a model nothing else is read: other folders hold the same weights for other programs."""
@@ -79,14 +80,18 @@ def look(locator: str, what: str, locked: InputRecord) -> Found:
     there = [_remote(sibling) for sibling in info.siblings or ()]
     chosen = [file for file in there if file.name in locked.files] if locked.resolved else needed(there, what)
     if not chosen:
-        raise EnvironmentProblem(f"{locator} holds nothing that is read here: a model has *.safetensors or *.bin, and *.json beside them")
+        wanted = {"data": "a data set has *.parquet, *.jsonl, *.json, *.csv or *.txt", "model": _MODEL}[what]
+        raise EnvironmentProblem(f"{locator} holds nothing that is read here: {wanted}")
     return Found(locator=locator, what=what, commit=info.sha, files=tuple(sorted(chosen, key=lambda file: file.name)))
 
 
 def needed(files: Sequence[RemoteFile], what: str) -> list[RemoteFile]:
-    """The files that are read: all of a data set; of a model weights in one format, configuration and tokenizer, never code."""
+    """The files that are read: tables of a data set and its description; of a model weights in one format, configuration and tokenizer.
+
+    Never code.
+    """
     if what == "data":
-        return list(files)
+        return [file for file in files if file.name == "README.md" or PurePosixPath(file.name).suffix.lower() in TABLE_SUFFIXES]
     near = [file for file in files if str(PurePosixPath(file.name).parent) in _FOLDERS]
     names = [PurePosixPath(file.name) for file in near]
     safe = [path.suffix == ".safetensors" and not path.name.startswith("consolidated") for path in names]

@@ -94,10 +94,6 @@ def _refuse(compiled: Compiled) -> None:
         raise EnvironmentProblem(f"{text} `-s launch=local` runs it here")
     here = [record.locator for record in plan.inputs.values() if not record.resolved and record.kind != "hub"]
     parts = [f"not on this machine: {', '.join(here)}"] if here else []
-    hubs = [need.locator for need in needs_of(plan) if need.what == "data"]
-    if hubs:
-        example = f"./{hubs[0].rpartition('/')[2]}.jsonl"
-        parts.append(f"{', '.join(hubs)}: this version reads no data set of a hub; give the files of a download, such as {example}")
     if parts:
         raise EnvironmentProblem("; ".join(parts))
 
@@ -145,7 +141,8 @@ class _Runner:
         if _is_taken(entry):
             self.display.handle({"event": "note", "text": f"another run works on {self.plan.name_of(stage_id)}: waiting for it"})
         launch_log = entry.path / "attempts" / "launch.log"
-        job = Job(plan=self.folder / "plan.json", stage_id=stage_id, runs=self.runs.root, base=self.base)
+        processes = self.plan.stages[stage_id].body.compute.world
+        job = Job(plan=self.folder / "plan.json", stage_id=stage_id, runs=self.runs.root, base=self.base, processes=processes)
         self.child = local.submit(job, launch_log)
         self.ran.append(stage_id)
         tail: Tail | None = None
@@ -165,7 +162,8 @@ class _Runner:
             return INTERRUPTED
         if code != 0 or not entry.done:
             attempts = entry.attempts()
-            log = attempts[-1].log if len(attempts) > known else launch_log
+            # Of several processes the one that failed may not be the first.
+            log = Path(attempts[-1].status().get("log", attempts[-1].log)) if len(attempts) > known else launch_log
             raise StageFailed(_report(self.plan.name_of(stage_id), entry, log, code))
         return 0
 

@@ -5,8 +5,9 @@
 set -euo pipefail
 TREE="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 stage() {
-  python -m dllm_run.runtime "$TREE/plan.json" "$1" --runs "${DLLM_RUN_RUNS:-runs}" --base "${DLLM_RUN_BASE:-.}"
+  local id="$1"; shift
+  python "$@" "$TREE/plan.json" "$id" --runs "${DLLM_RUN_RUNS:-runs}" --base "${DLLM_RUN_BASE:-.}"
 }
-stage 4d03ebe2ad3a4b99  # train.data
-stage ddb997dceef74684  # train
-stage 6687a2b6f1eda320  # solve
+stage 06f0d15254c4946f -m dllm_run.runtime  # train.data
+stage 487bda3768138691 -m dllm_run.runtime  # train
+stage 4c08f650d864933d -m dllm_run.runtime  # solve

@@ -8,29 +8,29 @@ from types import SimpleNamespace
 
 import pytest
 
-from dllm_run.launchers import deepspeed
-from dllm_run.launchers.layout import Layout
+from dllm_run.specs import zero
+from dllm_run.specs.layout import Layout
 
 LAYOUT = Layout(nodes=2, processes_per_node=4, micro=3, accumulation=5, precision="bf16", device="cuda", max_grad_norm=0.7)
-STAGES = {"zero1": deepspeed.zero1, "zero2": deepspeed.zero2, "zero3": deepspeed.zero3}
+STAGES = {"zero1": zero.zero1, "zero2": zero.zero2, "zero3": zero.zero3}
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_json_is_the_golden_one(name: str, golden: Callable[[str, str], None]) -> None:
-    golden(f"deepspeed/{name}.json", deepspeed.text(STAGES[name](LAYOUT)))
+    golden(f"deepspeed/{name}.json", zero.text(STAGES[name](LAYOUT)))
 
 
 def test_the_json_in_fp32_without_clipping_is_the_golden_one(golden: Callable[[str, str], None]) -> None:
-    golden("deepspeed/zero2-fp32.json", deepspeed.text(deepspeed.zero2(replace(LAYOUT, precision="fp32", max_grad_norm=0.0))))
+    golden("deepspeed/zero2-fp32.json", zero.text(zero.zero2(replace(LAYOUT, precision="fp32", max_grad_norm=0.0))))
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_nothing_is_left_to_be_filled_in(name: str) -> None:
-    assert '"auto"' not in deepspeed.text(STAGES[name](LAYOUT))
+    assert '"auto"' not in zero.text(STAGES[name](LAYOUT))
 
 
 def test_a_batch_is_micro_times_accumulation_times_processes() -> None:
-    config = deepspeed.zero1(LAYOUT)
+    config = zero.zero1(LAYOUT)
     assert config["train_batch_size"] == 3 * 5 * (2 * 4)
 
 
@@ -58,7 +58,7 @@ def test_trainer_finds_no_number_that_differs_from_its_own(
 
     monkeypatch.setattr(theirs, "dep_version_check", lambda name: None)
     path = tmp_path / "ds_config.json"
-    path.write_text(deepspeed.text(STAGES[name](replace(LAYOUT, precision=precision))), encoding="utf-8")
+    path.write_text(zero.text(STAGES[name](replace(LAYOUT, precision=precision))), encoding="utf-8")
     before = json.loads(path.read_text(encoding="utf-8"))
     arguments = {
         "world_size": 8, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 5, "max_grad_norm": 0.7, "learning_rate": 1e-3,

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from dllm_run.specs.canonical import pretty
-
+from .canonical import pretty
 from .layout import Layout
 
 Config = dict[str, Any]
@@ -25,7 +24,7 @@ def zero2(layout: Layout) -> Config:
 
 def zero3(layout: Layout) -> Config:
     """Weights too. They are gathered when a model is saved: without that a checkpoint would hold empty matrices."""
-    zero = {
+    settings = {
         **_partitioned(3),
         "overlap_comm": True,
         "offload_param": _NO_OFFLOAD,
@@ -41,7 +40,12 @@ def zero3(layout: Layout) -> Config:
         "memory_efficient_linear": True,
         "zero_hpz_partition_size": 1,
     }
-    return _config(layout, zero)
+    return _config(layout, settings)
+
+
+def zero(layout: Layout, stage: int) -> Config:
+    """The configuration of a stage of ZeRO."""
+    return {1: zero1, 2: zero2, 3: zero3}[stage](layout)
 
 
 def text(config: Config) -> str:
@@ -80,7 +84,6 @@ def _config(layout: Layout, zero: Config) -> Config:
         "communication_data_type": layout.precision,
         "prescale_gradients": False,
         "gradient_predivide_factor": 1.0,
-        "sparse_gradients": False,
         "disable_allgather": False,
         # The optimizer is torch's AdamW: DeepSpeed would refuse what it has not tested, and replace it where it offloads.
         "zero_allow_untested_optimizer": True,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .vocabulary.training import Training
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -29,3 +31,18 @@ class Layout:
     def batch(self) -> int:
         """Rows of an optimizer step over all processes."""
         return self.processes * self.micro * self.accumulation
+
+
+def layout_of(body: Training) -> Layout:
+    """The layout of a training stage of a plan."""
+    compute, batch = body.compute, body.batch
+    assert batch.micro is not None and compute.device is not None, "a plan is complete"
+    return Layout(
+        nodes=compute.nodes,
+        processes_per_node=compute.world // compute.nodes,
+        micro=batch.micro,
+        accumulation=batch.global_ // (batch.micro * compute.world),
+        precision=compute.precision,
+        device=compute.device,
+        max_grad_norm=body.optimizer.max_grad_norm,
+    )
