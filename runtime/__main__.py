@@ -242,7 +242,7 @@ def _listen(context: "Context") -> None:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        if not context.stage.body.parallel:
+        if not context.stage.body.ends_at_a_step:
             os._exit(INTERRUPTED)
         if context.asked and time.monotonic() - first > _SAME_SIGNAL_SECONDS:
             os._exit(INTERRUPTED)

@@ -20,9 +20,10 @@ from dllm_run.specs.word import members
 from ..build import module_of
 from ..context import Context
 from ..failure import Failure
-from ..journal import Journal, alone
+from ..journal import Journal
 from ..lm import DiffusionLM
 from ..lm_parts import assembled
+from ..meeting import barrier
 from ..models import Loaded, load
 from ..outcome import group_scores, likelihood_of, plain, plain_table, sample_lines, with_error
 from ..prepared import held_out_rows
@@ -31,7 +32,7 @@ from ..tasks import PUBLISHED, BuiltTask, Setting
 
 def run(context: Context) -> dict[str, Any]:
     """Ask every task and write results, tables and every answer."""
-    return evaluated(context, rank=0, size=1, wait=alone)
+    return evaluated(context, rank=context.world.rank, size=context.world.size, wait=barrier)
 
 
 def evaluated(context: Context, *, rank: int, size: int, wait: Callable[[], None]) -> dict[str, Any]:

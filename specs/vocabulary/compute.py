@@ -18,10 +18,10 @@ class Compute:
     device: str | None = leaf(
         "Where tensors live; null: cuda where GPUs are declared, else cpu.", default=None, choices=("cpu", "cuda"), effect=Effect.NUMERICS
     )
-    nodes: int = leaf("Machines that share a training stage.", default=1, minimum=1, effect=Effect.NUMERICS)
+    nodes: int = leaf("Machines that share a training or an evaluation.", default=1, minimum=1, effect=Effect.NUMERICS)
     gpus_per_node: int = leaf("GPUs of a node.", default=0, minimum=0, effect=Effect.NUMERICS)
     processes: int | None = leaf(
-        "Processes over all nodes that share a training stage; null: one for each GPU, else 1.",
+        "Processes over all nodes that share a training or an evaluation; null: one for each GPU, else 1.",
         default=None,
         minimum=1,
         effect=Effect.NUMERICS,

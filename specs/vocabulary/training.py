@@ -164,6 +164,7 @@ class Training(Stage):
     outputs: ClassVar[tuple[str, ...]] = ("model",)
     inherits_model: ClassVar[bool] = True
     parallel: ClassVar[bool] = True
+    ends_at_a_step: ClassVar[bool] = True
     data_format: ClassVar[str] = "text"
     """How the rows of this stage's data are read: `text`, or `pairs` of prompt and response."""
     table: ClassVar[tuple[Row, ...]] = (

@@ -45,7 +45,7 @@ def test_means_errors_and_paired_differences(evaluated: Folder) -> None:
     assert plain["mean"] == {"n": 3, "value": 5.0, "error": pytest.approx(math.sqrt(7) / math.sqrt(3)), "by_task": False}
     assert plain["difference"] is None
     assert wide["mean"]["value"] == 3.0 and wide["mean"]["error"] == pytest.approx(1.0)
-    assert wide["difference"] == {"pairs": 3, "value": -2.0, "error": pytest.approx(1 / math.sqrt(3))}
+    assert wide["difference"] == {"pairs": 3, "value": -2.0, "error": pytest.approx(1 / math.sqrt(3)), "by_question": False}
 
 
 def test_what_is_not_done_is_told_and_leaves_the_pairs_that_are(folder: Folder) -> None:
@@ -57,7 +57,7 @@ def test_what_is_not_done_is_told_and_leaves_the_pairs_that_are(folder: Folder) 
             finish(folder.runs, point.stages["bound"], SCORES[key])
     rows = comparison(folder)
     assert (rows["wide"]["done"], rows["wide"]["planned"]) == (2, 3)
-    assert rows["wide"]["metrics"][0]["difference"] == {"pairs": 1, "value": -2.0, "error": None}  # type: ignore[index]
+    assert rows["wide"]["metrics"][0]["difference"] == {"pairs": 1, "value": -2.0, "error": None, "by_question": False}  # type: ignore[index]
     code, said = folder.said("show")
     assert code == 0 and "2 of 3 done" in said and "-2.000 (1 pair)" in said and "baseline" in said
 

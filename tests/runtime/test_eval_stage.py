@@ -15,6 +15,7 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 from runtime_toys import compiled, context_of, run_stage, stage_id
 
+from dllm_run.launchers.job import Job
 from dllm_run.runtime.failure import Failure
 from dllm_run.runtime.lm import DiffusionLM
 from dllm_run.runtime.stages.eval import evaluated
@@ -127,45 +128,19 @@ def test_repeats_of_a_question_get_answers_of_their_own(prepared: Path) -> None:
     assert all(len(pair) == 2 for pair in answers) and sum(pair[0] != pair[1] for pair in answers) >= 5
 
 
-SHARED = """
-import json, sys, time
-from pathlib import Path
-from dllm_run.runtime.stages.eval import evaluated
-from dllm_run.specs.canonical import pretty
-from runtime_toys import compiled, context_of
-
-folder, meeting, rank, size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-turns = []
-
-
-def wait():
-    turns.append(0)
-    (meeting / f"{len(turns)}-{rank}").touch()
-    while len(list(meeting.glob(f"{len(turns)}-*"))) < size:
-        time.sleep(0.002)
-
-
-plan = compiled(folder, (meeting / "spec.yaml").read_text(encoding="utf-8"))
-results = evaluated(context_of(plan, "ask", folder), rank=rank, size=size, wait=wait)
-(meeting / f"results-{rank}.json").write_text(pretty(results), encoding="utf-8")
-"""
-
-
 def test_processes_that_share_an_evaluation_write_what_one_writes(prepared: Path, tmp_path: Path) -> None:
     expected, out = ask(prepared)
     samples = (out / "samples.jsonl").read_bytes()
     (out / "samples.jsonl").unlink()
-    (tmp_path / "spec.yaml").write_text(SPEC, encoding="utf-8")
-    path = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
-    processes = []
-    for rank in range(3):
-        command = [sys.executable, "-c", SHARED, str(prepared), str(tmp_path), str(rank), "3"]
-        processes.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}))
-        time.sleep(0.5)
-    assert [process.wait(300) for process in processes] == [0, 0, 0]
-    for rank in range(3):
-        assert (tmp_path / f"results-{rank}.json").read_text(encoding="utf-8") == pretty(expected)
+    plan = compiled(prepared, SPEC, "stages.ask.compute.processes=3")
+    (tmp_path / "plan.json").write_text(pretty(plan.to_json()), encoding="utf-8")
+    job = Job(plan=tmp_path / "plan.json", stage_id=stage_id(plan, "ask"), runs=prepared / "runs", base=prepared, processes=3)
+    assert subprocess.run(job.command(), env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=300).returncode == 0
+    entry = Runs(prepared / "runs").entry(stage_id(plan, "ask"))
+    assert entry.results() == json.loads(pretty(expected))
     assert (out / "samples.jsonl").read_bytes() == samples
+    assert entry.attempts()[-1].status()["processes"] == 3
+    entry.done_file.unlink()
 
 
 COMMAND = [sys.executable, "-m", "dllm_run.runtime"]

@@ -20,14 +20,17 @@ class Local(Launch):
             when=(Condition(trait="compute.device", values=("cpu",)),),
             reason="the stage runs on the CPU",
         ),
-        Requirement(
-            subject="compute.nodes",
-            trait="compute.nodes",
-            values=(1,),
-            when=(Condition(trait="stage.objective", given=True),),
-            message="this machine is one node, not {subject}",
-            reason="`launch: slurm` has nodes",
-            code="E482",
-            cure=("compute.nodes", 1),
+        *(
+            Requirement(
+                subject="compute.nodes",
+                trait="compute.nodes",
+                values=(1,),
+                when=(Condition(trait=shared, given=True),),
+                message="this machine is one node, not {subject}",
+                reason="`launch: slurm` has nodes",
+                code="E482",
+                cure=("compute.nodes", 1),
+            )
+            for shared in ("stage.objective", "stage.tasks")
         ),
     )

@@ -32,6 +32,8 @@ class Stage(Word):
     """Whether the model that comes out is whole, whatever came in: adapters folded into its weights, none of them quantised."""
     parallel: ClassVar[bool] = False
     """Whether several processes may share the stage."""
+    ends_at_a_step: ClassVar[bool] = False
+    """Whether a signal waits for the end of a step, and its checkpoint; else the stage ends at once."""
     data_format: ClassVar[str | None] = None
     """How this stage's own data are read; None: as the model's training data were."""
     table: ClassVar[tuple[Row, ...]] = (

@@ -12,12 +12,13 @@ from dllm_run.specs.questions import RUNS_CODE
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.word import members
 
+from ..compute import Compute
 from ..data import Data
 from ..likelihoods import Likelihood
 from ..model import Model
 from ..samplers import Sampler, sampler_problems
 from ..tasks import BuiltInTask
-from . import ALONE, Stage
+from . import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +39,10 @@ class Eval(Stage):
     word: ClassVar[str] = "eval"
     outputs: ClassVar[tuple[str, ...]] = ("results",)
     inherits_model: ClassVar[bool] = True
+    parallel: ClassVar[bool] = True
     table: ClassVar[tuple[Row, ...]] = (
         *Stage.table,
-        *ALONE,
+        Inert(option="compute.strategy", reason="every process of an evaluation has the whole model, and answers questions of its own"),
         Requirement(
             subject="stage.data",
             trait="data.holdout",
@@ -112,10 +114,15 @@ class Eval(Stage):
     def completed(self) -> "Eval":
         model = self.model if isinstance(self.model, Reference) else self.model.completed()
         sampler = None if self.sampler is None else self.sampler.completed()
-        return replace(self, model=model, sampler=sampler, compute=self.compute.completed())
+        return replace(self, model=model, sampler=sampler, compute=self._shared().completed(parallel=self.parallel))
+
+    def _shared(self) -> Compute:
+        """How its processes share it, whatever strategy trainings have."""
+        return replace(self.compute, strategy=None)
 
     def problems(self) -> Iterator[Problem]:
-        """Tasks that lack what they need."""
+        """Tasks that lack what they need, and processes that cannot share them."""
+        yield from (problem.below("compute") for problem in self._shared().problems_of_sharing())
         if not self.tasks:
             yield Problem(code="E106", message="an evaluation without tasks", path=("tasks",), label="name at least one")
         seen: set[str] = set()

@@ -61,6 +61,8 @@ def comparison_tables(found: Iterable[Compared], compare: Compare) -> Iterator[S
         notes = list(_alike(item.asked))
         if any(cell.mean is not None and cell.mean.by_task for line in item.lines for cell in line.cells):
             notes.append("* the standard error that the task itself gives")
+        if any(cell.difference is not None and cell.difference.by_question for line in item.lines for cell in line.cells):
+            notes.append("† the standard error of the difference over the questions, which both sides were asked")
         yield Shown(f"{item.asked.stage}: {item.asked.task}, against {compare.baseline}{over}", table, tuple(notes))
 
 
@@ -119,7 +121,8 @@ def _mean(mean: Mean | None, *, sign: bool = False, pairs: int | None = None) ->
     if mean is None:
         return "-"
     value = f"{mean.value:+,.3f}" if sign else value_text(mean.value)
-    error = "" if mean.error is None else f" ± {value_text(mean.error)}" + ("*" if mean.by_task else "")
+    mark = "*" if mean.by_task else "†" if mean.by_question else ""
+    error = "" if mean.error is None else f" ± {value_text(mean.error)}{mark}"
     few = f" ({mean.n} {'pair' if mean.n == 1 else 'pairs'})" if pairs is not None and mean.n != pairs else ""
     return value + error + few
 

@@ -8,6 +8,7 @@ from typing import Any
 from dllm_run.specs.plan import Point
 from dllm_run.specs.vocabulary.spec import Compare
 
+from .questions import error_by_question
 from .rows import Row, rows_of
 from .scores import Answer, Asked, Metric, Score
 
@@ -20,6 +21,8 @@ class Mean:
     value: float
     error: float | None
     by_task: bool = False
+    by_question: bool = False
+    """Whether the error is that of one difference, by what its two sides say to each question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +110,13 @@ def _mean(answers: Iterable[Answer], metric: Metric) -> Mean | None:
 
 
 def _difference(pairs: Iterable[tuple[Answer, Answer]], metric: Metric) -> Mean | None:
-    scores = [(_score(left, metric), _score(right, metric)) for left, right in pairs]
-    return _mean_of([left.value - right.value for left, right in scores if left is not None and right is not None])
+    scored = [(left, right, _score(left, metric), _score(right, metric)) for left, right in pairs]
+    found = [(left, right, one.value, other.value) for left, right, one, other in scored if one is not None and other is not None]
+    if len(found) != 1:
+        return _mean_of([one - other for _, _, one, other in found])
+    ((left, right, one, other),) = found
+    error = error_by_question(left.lines, right.lines, metric.key, (one, other)) if left.lines and right.lines else None
+    return Mean(n=1, value=one - other, error=error, by_question=error is not None)
 
 
 def _mean_of(values: Sequence[float]) -> Mean | None:
@@ -144,5 +152,7 @@ def _cell(metric: Metric, cell: Cell) -> dict[str, Any]:
     return {
         "name": metric.label,
         "mean": None if mean is None else {"n": mean.n, "value": mean.value, "error": mean.error, "by_task": mean.by_task},
-        "difference": None if difference is None else {"pairs": difference.n, "value": difference.value, "error": difference.error},
+        "difference": None
+        if difference is None
+        else {"pairs": difference.n, "value": difference.value, "error": difference.error, "by_question": difference.by_question},
     }

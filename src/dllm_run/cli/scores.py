@@ -7,6 +7,7 @@ from typing import Any
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.vocabulary.stages.eval import Eval
 
+from .questions import Lines
 from .state import StageState
 
 Key = tuple[str, int]
@@ -41,6 +42,8 @@ class Answer:
     status: str
     scores: dict[Key, Score] | None
     """None: not done yet."""
+    lines: Lines | None
+    """Where its answers stand, question by question; None: not done, or not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +86,26 @@ def asked_of(plan: Plan, states: Iterable[StageState]) -> tuple[Asked, ...]:
         for name, stage_id in sorted(point.stages.items(), key=lambda item: position[item[1]]):
             body = plan.stages[stage_id].body
             state = by_id[stage_id]
+            lines = _lines(state) if isinstance(body, Eval) else {}
             for task in dict.fromkeys(task.name for task in body.tasks) if isinstance(body, Eval) else ():
                 found = ((state.results or {}).get("tasks") or {}).get(task)
                 rows = found["table"] if found is not None else None
-                answer = Answer(stage=stage_id, status=state.status, scores=None if rows is None else _scores(rows))
+                scores = None if rows is None else _scores(rows)
+                answer = Answer(stage=stage_id, status=state.status, scores=scores, lines=lines.get(task))
                 answers.setdefault((name, task), {})[point_id] = answer
                 tables.setdefault((name, task), []).extend([] if rows is None else _keyed(rows))
     return tuple(Asked(stage=key[0], task=key[1], metrics=_metrics(tables[key]), answers=answers[key]) for key in answers)
+
+
+def _lines(state: StageState) -> dict[str, Lines]:
+    """The tasks of an evaluation have their answers one after the other in one file."""
+    found, start = {}, 0
+    for task, result in ((state.results or {}).get("tasks") or {}).items():
+        stop = start + int((result.get("samples") or {}).get("rows", 0))
+        if stop > start:
+            found[task] = Lines(file=state.entry.output("results") / "samples.jsonl", start=start, stop=stop)
+        start = stop
+    return found
 
 
 def _keyed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ class StageState:
     action: str
     """What a run would do: `done`, `run`, `resume @step`, or `blocked`."""
     results: dict[str, Any] | None
+    entry: Entry
     explained: Why
 
     @property
@@ -49,6 +50,7 @@ def states(plan: Plan, runs: Runs, drift: Drift = lambda record: None) -> list[S
                 status=status,
                 action=_action(entry, status, blocked=bool(why.blocks(stage_id))),
                 results=entry.results() if entry.done else None,
+                entry=entry,
                 explained=why,
             )
         )

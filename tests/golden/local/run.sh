@@ -10,4 +10,4 @@ stage() {
 }
 stage 06f0d15254c4946f -m dllm_run.runtime  # train.data
 stage 487bda3768138691 -m dllm_run.runtime  # train
-stage 4c08f650d864933d -m dllm_run.runtime  # solve
+stage 1906811f54944b1e -m dllm_run.runtime  # solve
