@@ -129,6 +129,8 @@ def _evaluate(model: DiffusionLM, body: Eval, task: Task, form: Any, built: Buil
         if built.columns is not None:
             model.columns[task.name] = built.columns
     fewshot = task.num_fewshot if task.num_fewshot is not None else body.num_fewshot
+    # Every process knows all answers and comes to the results itself; lm-eval would give them to the first of a node alone.
+    local_rank = os.environ.pop("LOCAL_RANK", None)
     try:
         return simple_evaluate(
             model=model,
@@ -151,3 +153,6 @@ def _evaluate(model: DiffusionLM, body: Eval, task: Task, form: Any, built: Buil
         if "confirm_run_unsafe_code" in message:
             message = "it runs the programs that the model writes: -s stages.NAME.allow_code_execution=true lets it"
         raise Failure(f"task {task.name}: {message}") from error
+    finally:
+        if local_rank is not None:
+            os.environ["LOCAL_RANK"] = local_rank
