@@ -33,6 +33,12 @@ stages:
     data: ${data.docs}
     tasks: [held_out_text]
     likelihood: {estimator: elbo, samples: 2}
+  look:
+    kind: sample
+    model: ${stages.train}
+    prompts: [""]
+    max_new_tokens: 8
+    sampler: llada
 """
 
 
@@ -58,8 +64,11 @@ def test_processes_strategy_and_micro_batch_are_solved(
 ) -> None:
     body = planned(compiling(SPEC, *flags).plan)[1]
     assert (body.compute.processes, body.compute.strategy, body.batch.micro) == (world, strategy, micro)
-    other = planned(compiling(SPEC, *flags).plan, "bound")[1]
-    assert (other.compute.processes, other.compute.strategy, other.compute.nodes) == (1, "none", 1)
+    # An evaluation is shared by as many, each with the whole model; samples are not.
+    shared = planned(compiling(SPEC, *flags).plan, "bound")[1]
+    assert (shared.compute.processes, shared.compute.strategy) == (world, "ddp" if world > 1 else "none")
+    alone = planned(compiling(SPEC, *flags).plan, "look")[1]
+    assert (alone.compute.processes, alone.compute.strategy, alone.compute.nodes) == (1, "none", 1)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 4, 6, 8, 12, 16, 24, 48])
