@@ -1,21 +1,32 @@
-"""Countdown puzzles, drawn by the seed and checked by arithmetic: no term is ever handed to an interpreter."""
+"""Countdown puzzles, held out or drawn by the seed, checked by arithmetic: no term is ever handed to an interpreter."""
 
 import ast
+import re
 from collections import Counter
 from fractions import Fraction
 
 from dllm_run.specs.vocabulary.tasks.countdown import Countdown
 
-from ..made_up import EXAMPLES, asked
+from ..failure import Failure
+from ..generators.countdown import applied
+from ..made_up import EXAMPLES, asked, held_out
 from ..noise import Stream
 from . import BuiltTask, Setting
 
+_PUZZLE = re.compile(r"(\d+(?: \d+)*) = (\d+): ")
+_STEP = re.compile(r"(\d{1,9})([-+*/])(\d{1,9})=(\d{1,9})")
 _MOST = 200
 """Letters of a term that is looked at."""
 
 
 def build(word: Countdown, setting: Setting) -> BuiltTask:
-    """Puzzles that have a solution, since each is made from one."""
+    """Puzzles that have a solution, since each is made from one. Raises Failure for held-out rows that are none."""
+    if setting.rows:
+        meaning = "held-out puzzles whose steps are legal, use every number and end at the target"
+        for_all = held_out(word.word, setting.rows, ": ", right=_reached, name="solved", meaning=meaning)
+        for doc in for_all.config["custom_dataset"]()["test"]:
+            _puzzle(doc["question"])
+        return for_all
     stream = Stream(setting.seed, "countdown")
     docs = [_doc(stream, index) for index in range(EXAMPLES + word.questions)]
     meaning = "puzzles whose answer uses every number once and gives the target"
@@ -37,6 +48,35 @@ def _doc(stream: Stream, index: int) -> dict[str, str]:
     shown = " ".join(map(str, sorted(numbers)))
     question = f"Question: Use each of the numbers {shown} once, with + - * / and brackets, to make {value}.\nAnswer:"
     return {"question": question, "answer": term, "numbers": shown, "target": str(value)}
+
+
+def _reached(doc: dict[str, str], answer: str) -> bool:
+    return reaches(answer, *_puzzle(doc["question"]))
+
+
+def _puzzle(question: str) -> tuple[list[int], int]:
+    found = _PUZZLE.fullmatch(question)
+    if found is None:
+        raise Failure(f"task countdown reads rows of generator countdown, such as '3 5 8 = 64: ', and a held-out one is {question[:60]!r}")
+    return [int(number) for number in found[1].split()], int(found[2])
+
+
+def reaches(answer: str, given: list[int], target: int) -> bool:
+    """Whether steps such as `3+5=8, 8*8=64` take what is there, are right, use every number and end at the target."""
+    left = list(given)
+    for step in answer.strip().split(", "):
+        found = _STEP.fullmatch(step)
+        if found is None:
+            return False
+        first, sign, second, value = int(found[1]), found[2], int(found[3]), int(found[4])
+        for number in (first, second):
+            if number not in left:
+                return False
+            left.remove(number)
+        if applied(first, sign, second) != value:
+            return False
+        left.append(value)
+    return left == [target]
 
 
 def solves(answer: str, numbers: str, target: str) -> bool:

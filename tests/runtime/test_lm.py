@@ -273,21 +273,21 @@ def canvas_text(seen: tuple[int, ...], position: int) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("until", "answer"),
+    ("until", "answer", "passes"),
     [
-        ([], "yes. no\nSTOP and on"),
-        (" and", "yes. no\nSTOP"),
-        (["\n"], "yes. no"),
-        (["STOP", "\n", "no"], "yes. "),
-        (["", "and"], "yes. no\nSTOP "),
-        (None, "yes. no\nSTOP and on"),
+        ([], "yes. no\nSTOP and on", 19),
+        (" and", "yes. no\nSTOP", 16),
+        (["\n"], "yes. no", 8),
+        (["STOP", "\n", "no"], "yes. ", 7),
+        (["", "and"], "yes. no\nSTOP ", 16),
+        (None, "yes. no\nSTOP and on", 19),
     ],
     ids=["nothing", "text", "list", "earliest-of-many", "empty-stop", "null"],
 )
-def test_an_answer_ends_before_the_first_stop(lm: Build, until: Any, answer: str) -> None:
+def test_an_answer_ends_before_the_first_stop_and_nothing_behind_it_is_asked(lm: Build, until: Any, answer: str, passes: int) -> None:
     model = lm(lambda seen, position: canvas_text(seen, position - 3), max_new_tokens=19)
     assert model.generate_until([ask("generate_until", "Q: ", {"until": until})]) == [answer]
-    assert model.passes == 19
+    assert model.passes == passes
 
 
 def test_an_answer_ends_at_the_end_of_text(lm: Build) -> None:
@@ -342,4 +342,4 @@ def test_notes_are_told_of_every_canvas_that_is_shown(lm: Build) -> None:
     events = [json.loads(line) for line in model.context.attempt.events.read_text(encoding="utf-8").splitlines()]
     assert [event["note"] for event in events if event["event"] == "canvas_done"] == ["said  4"]
     revealed = sorted(position for event in events if event["event"] == "reveal" for position in event["positions"])
-    assert revealed == [4, 5, 6, 7, 8, 9]
+    assert revealed == [4, 5, 6], "nothing behind the stop is filled in"

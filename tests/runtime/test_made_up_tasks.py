@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from runtime_toys import compiled, run_stage
 
 from dllm_run.runtime.build import module_of
+from dllm_run.runtime.failure import Failure
+from dllm_run.runtime.generators import countdown
 from dllm_run.runtime.made_up import EXAMPLES
+from dllm_run.runtime.sources import Row
 from dllm_run.runtime.tasks import BuiltTask, Setting
-from dllm_run.runtime.tasks.countdown import solves, value_of
+from dllm_run.runtime.tasks.countdown import reaches, solves, value_of
 from dllm_run.runtime.tokenizers import from_word
+from dllm_run.specs.vocabulary.generators.countdown import Countdown as Generator
 from dllm_run.specs.vocabulary.tasks import BuiltInTask
 from dllm_run.specs.vocabulary.tasks.arithmetic import Arithmetic
 from dllm_run.specs.vocabulary.tasks.countdown import Countdown
@@ -22,8 +26,8 @@ from dllm_run.specs.vocabulary.tasks.fill_in_the_middle import FillInTheMiddle
 from dllm_run.specs.vocabulary.tokenizers.bytes import Bytes
 
 
-def made(word: BuiltInTask, seed: int = 0) -> BuiltTask:
-    setting = Setting(rows=[], data=Path(), tokens=from_word(Bytes(), Path()), seed=seed)
+def made(word: BuiltInTask, seed: int = 0, held_out: list[Row] | None = None) -> BuiltTask:
+    setting = Setting(rows=held_out or [], data=Path(), tokens=from_word(Bytes(), Path()), seed=seed)
     found: BuiltTask = module_of(type(word)).build(word, setting)
     return found
 
@@ -90,6 +94,47 @@ def test_every_puzzle_has_a_solution_of_its_numbers() -> None:
 )
 def test_a_term_counts_where_it_uses_each_number_once_and_gives_the_target(answer: str, right: bool) -> None:
     assert solves(answer, "2 3 7", "20") is right
+
+
+@pytest.mark.parametrize("row", [{"prompt": "12+7*3=", "response": "33"}, {"text": "12+7*3=33"}], ids=["pair", "text"])
+def test_held_out_sums_are_asked_as_they_were_trained_on(row: Row) -> None:
+    task = made(Arithmetic(), held_out=[row])
+    assert rows(task) == [{"question": "12+7*3=", "answer": "33"}] and task.config["target_delimiter"] == ""
+    process = task.config["process_results"]
+    assert [process(rows(task)[0], [answer])["right"] for answer in ("33", "33.", "3", "57", "")] == [1.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_every_row_of_the_generator_is_solved_by_its_own_steps() -> None:
+    made_rows = countdown.build(Generator(size=50, numbers=4))
+    task = made(Countdown(), held_out=list(made_rows))
+    process = task.config["process_results"]
+    assert [process(doc, [doc["answer"]]) for doc in rows(task)] == [{"solved": 1.0}] * 50
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("3+5=8, 8*8=64", True),
+        (" 5+3=8, 8*8=64\n", True),
+        ("8*8=64", False),
+        ("3+5=8", False),
+        ("3+5=9, 9*8=72", False),
+        ("3+5=8, 8*8=64, 64+0=64", False),
+        ("3+5=8, 5*8=40", False),
+        ("8/3=2, 2*5=10", False),
+        ("", False),
+        ("3 + 5 = 8, 8 * 8 = 64", False),
+    ],
+)
+def test_steps_take_what_is_there_and_end_at_the_target(answer: str, right: bool) -> None:
+    assert reaches(answer, [3, 5, 8], 64) is right
+
+
+def test_held_out_rows_of_another_kind_are_told() -> None:
+    with pytest.raises(Failure, match="a held-out text has no '='"):
+        made(Arithmetic(), held_out=[{"text": "no sum"}])
+    with pytest.raises(Failure, match="reads rows of generator countdown"):
+        made(Countdown(), held_out=[{"prompt": "Make 20.", "response": "20"}])
 
 
 @given(
