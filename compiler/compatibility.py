@@ -143,7 +143,7 @@ def _cure(row: Requirement, subject: Trait, trait: Trait, traits: Traits, own: T
                 return trait.path, int(row.bound)
             theirs = stage_of(subject.path) != traits.name
             return (trait.path, subject.value) if theirs else (subject.path, trait.value)
-        case Relation.AMONG if stage_of(trait.path) == traits.name and trait.path[-1] not in ("kind", "format"):
+        case Relation.AMONG if stage_of(trait.path) == traits.name and trait.path[-1] not in ("kind", "format", "from"):
             texts = [value for value in row.values if isinstance(value, str)]
             guess = nearest(str(trait.plain), texts) or next(iter(row.values), None)
             return _assignment(trait.path, guess)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .build import build
 from .canvas import Canvas
 from .denoiser import Denoiser
 from .edit_board import GIVEN, UNTOUCHED, EditBoard, board_of, rebuilt
@@ -16,6 +17,9 @@ from .edit_chances import Chances, Falls, chances, falls, near
 from .edit_heads import DELETE, INSERT, SUBSTITUTE, Edits, rates, token_logits
 from .edit_log import NO_TOKEN, Edited, Happened, Watch
 from .edit_reader import EditReader
+from .edit_record import EditRecord
+from .edit_rows import start_of
+from .failure import Failure
 from .kappas import Kappa, rate_weight
 from .ledger import Ledger
 from .marked import Marked
@@ -23,6 +27,7 @@ from .noise import Stream
 from .proposal import propose
 from .samplers.edit_flow import EditChoices
 from .ties import WITHIN, tied
+from .tokenizers import Tokens
 
 CHANGE, INSERTION, TOKEN = 0, 1, 2
 """Purposes of random numbers: what becomes of a token, whether one comes behind it, and which: TOKEN + the kind of the edit."""
@@ -37,6 +42,13 @@ class Flow:
     """Tokens behind a prompt at t = 0."""
     opening: int = 1
     """Tokens before every text: of a draft they alone are given."""
+
+
+def flow_of(record: EditRecord | None, tokens: Tokens) -> Flow:
+    """The flow of a model. Raises Failure where nothing is known of how it was trained."""
+    if record is None:
+        raise Failure("nothing is known of how this model was trained to edit")
+    return Flow(schedule=build(record.schedule), start=start_of(record.start, tokens), opening=len(tokens.begin))
 
 
 class EditEngine:

@@ -2,7 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
+from .edit_heads import DELETE, INSERT, SUBSTITUTE
+
+NAMES = {SUBSTITUTE: "substitute", DELETE: "delete", INSERT: "insert"}
+"""Edits by the names that events and traces have for them."""
 NO_TOKEN = -1
 """Of a deletion."""
 
@@ -35,6 +40,17 @@ class Happened:
         """Other edits behind these."""
         for item in fields(self):
             getattr(self, item.name).extend(getattr(other, item.name))
+
+    def as_json(self) -> dict[str, list[Any]]:
+        """The edits of one request: parallel lists."""
+        return {
+            "step": self.step,
+            "edit": [NAMES[edit] for edit in self.edit],
+            "position": self.position,
+            "token": self.token,
+            "chance": [round(value, 4) for value in self.chance],
+            "probability": [round(value, 4) for value in self.probability],
+        }
 
     def by_request(self) -> dict[int, "Happened"]:
         """The edits of each request."""

@@ -1,7 +1,7 @@
 """What a model was trained with by Edit Flows, and what a sampler must know of it: schedule and start. It stands in config.json."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from dllm_run.specs.codec import DecodeError, decode, encode
 from dllm_run.specs.reference import Reference
@@ -9,12 +9,19 @@ from dllm_run.specs.vocabulary.kappas import Kappa as KappaWord
 from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.objectives import Objective
 from dllm_run.specs.vocabulary.objectives.edit_flow import EditFlow
+from dllm_run.specs.vocabulary.samplers.edit_flow import EditFlowSampler
+from dllm_run.specs.vocabulary.stages.eval import Eval
+from dllm_run.specs.vocabulary.stages.sample import Sample
 from dllm_run.specs.vocabulary.starts import Start as StartWord
 from dllm_run.specs.vocabulary.training import Training
+from dllm_run.specs.word import Word
 
 from .config_json import TRAINED
 from .context import Context
+from .edit_heads import has_heads
 from .failure import Failure
+
+W = TypeVar("W", bound=Word)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +45,32 @@ def note(network: Any, record: EditRecord | None) -> None:
 
 
 def record_of(context: Context, model: Model | Reference, network: Any) -> EditRecord | None:
-    """What trained the weights last: a stage of the plan, else what the weights say; None where that was no Edit Flow, or is not known.
+    """What trained the weights to edit, as the plan or they themselves say, else the stage's sampler; None where nothing is known of it.
 
-    Raises Failure where the weights say something that is no schedule, or no start.
+    Raises Failure where the stage's sampler edits, and this model was not trained to, or they say different things.
     """
+    known = _trained(context, model, network)
+    body = context.stage.body
+    sampler = body.sampler if isinstance(body, Sample | Eval) else None
+    if not isinstance(sampler, EditFlowSampler):
+        return known
+    if not has_heads(network):
+        raise Failure(f"sampler {sampler.word} needs a model with heads for edits, and this one has none")
+    schedule = _agreed("schedule", sampler.schedule, None if known is None else known.schedule)
+    start = _agreed("start", sampler.start, None if known is None else known.start)
+    return EditRecord(schedule=schedule, start=start)
+
+
+def _agreed(name: str, stated: W | None, known: W | None) -> W:
+    found = stated if known is None else known
+    if found is None:
+        raise Failure(f"the weights do not say with which {name} edit_flow has trained them: the sampler must, by `{name}`")
+    if stated is not None and stated != found:
+        raise Failure(f"the sampler says {name} {encode(stated)}, and the weights were trained with {encode(found)}: leave it out")
+    return found
+
+
+def _trained(context: Context, model: Model | Reference, network: Any) -> EditRecord | None:
     while True:
         source = model if isinstance(model, Reference) else model.from_
         if not isinstance(source, Reference):

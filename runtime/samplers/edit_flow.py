@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from dllm_run.specs.vocabulary.kappas import Kappa as KappaWord
 from dllm_run.specs.vocabulary.proposing import TokenName
 from dllm_run.specs.vocabulary.samplers.edit_flow import EditFlowSampler
-from dllm_run.specs.vocabulary.starts import Start as StartWord
 
 from ..proposal import Proposal
 
@@ -20,10 +18,6 @@ class EditChoices:
     """Whether a prompt is edited too, but for the token that begins a text."""
     never: tuple[TokenName, ...]
     """Tokens that are never written."""
-    schedule: KappaWord | None
-    """None: that of the training."""
-    start: StartWord | None
-    """None: that of the training."""
 
 
 def build(word: EditFlowSampler) -> EditChoices:
@@ -33,6 +27,4 @@ def build(word: EditFlowSampler) -> EditChoices:
         proposal=Proposal(temperature=word.temperature, top_k=word.top_k, top_p=word.top_p),
         edit_prompt=word.edit_prompt,
         never=word.suppress_tokens,
-        schedule=word.schedule,
-        start=word.start,
     )
