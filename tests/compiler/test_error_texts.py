@@ -61,6 +61,7 @@ def build(word): ...
 """
 MODEL = "{scratch: {family: llama, layers: 2, width: 64}, tokenizer: bytes}"
 LEAPS = ("{type: llada, steps: 16, block_size: 16}", "edit_flow")
+LONG_START = "{type: edit_flow, start: {type: masks, length: 65}}"
 TEN_MISTAKES = """\
 version: 2
 name: Ten Mistakes
@@ -260,6 +261,12 @@ def edited_by(sampler: str, *changes: str, objective: str = "{type: edit_flow, s
     return edited(
         likelihood, "", "objective: mdlm", f"objective: {objective}", "{type: llada, steps: 16, block_size: 16}", sampler, *changes
     )
+
+
+def played(*fields: str) -> str:
+    """One more evaluation, in front of the sampling."""
+    said = ("kind: eval", "model: ${stages.train}", *fields)
+    return "  play:\n" + "".join(f"    {field}\n" for field in said) + "  look:\n"
 
 
 CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
@@ -465,17 +472,12 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E604": (edited_by("{type: edit_flow, schedule: cubic}"), ()),
     "E604-start": (edited_by("{type: edit_flow, start: empty}"), ()),
     "E605": (edited_by("edit_flow", "max_new_tokens: 64", "max_new_tokens: 48"), ()),
-    "E605-own": (edited("${stages.train}\n    prompts", "./weights\n    prompts", LEAPS[0], "{type: edit_flow, start: {type: masks, length: 65}}"), ()),
-    "E606": (
-        edited_by("edit_flow", "  look:\n", "  play:\n    kind: eval\n    model: ${stages.train}\n    data: ${data.docs}\n    tasks: [fill_in_the_middle]\n"
-        "    sampler: edit_flow\n  look:\n"),
-        (),
-    ),
+    "E605-own": (edited("${stages.train}\n    prompts", "./weights\n    prompts", LEAPS[0], LONG_START), ()),
+    "E606": (edited_by("edit_flow", "  look:\n", played("data: ${data.docs}", "tasks: [fill_in_the_middle]", "sampler: edit_flow")), ()),
     "E420-edits-a-masked-model": (edited(*LEAPS), ()),
     "E420-masks-of-an-edited-model": (edited_by("llada"), ()),
     "E420-draft-of-a-question": (
-        edited_by("edit_flow", "  look:\n", "  play:\n    kind: eval\n    model: ${stages.train}\n    tasks: [arithmetic]\n"
-        "    sampler: {type: edit_flow, edit_prompt: true}\n  look:\n"),
+        edited_by("edit_flow", "  look:\n", played("tasks: [arithmetic]", "sampler: {type: edit_flow, edit_prompt: true}")),
         (),
     ),
     "E430-draft-of-held-out-rows": (
