@@ -139,8 +139,11 @@ def _cure(row: Requirement, subject: Trait, trait: Trait, traits: Traits, own: T
         case Relation.SAME:
             return _assignment(subject.path, trait.value)
         case Relation.AT_LEAST:
-            return (subject.path, trait.value) if row.bound is None else (trait.path, int(row.bound))
-        case Relation.AMONG if stage_of(trait.path) == traits.name and trait.path[-1] not in ("kind", "format"):
+            if row.bound is not None:
+                return trait.path, int(row.bound)
+            theirs = stage_of(subject.path) != traits.name
+            return (trait.path, subject.value) if theirs else (subject.path, trait.value)
+        case Relation.AMONG if stage_of(trait.path) == traits.name and trait.path[-1] not in ("kind", "format", "from"):
             texts = [value for value in row.values if isinstance(value, str)]
             guess = nearest(str(trait.plain), texts) or next(iter(row.values), None)
             return _assignment(trait.path, guess)

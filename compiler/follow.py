@@ -10,6 +10,7 @@ from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.families import family_for
 from dllm_run.specs.vocabulary.lora import Lora
 from dllm_run.specs.vocabulary.model import Model
+from dllm_run.specs.vocabulary.objectives import Objective
 from dllm_run.specs.vocabulary.quantizations import Quantization
 from dllm_run.specs.vocabulary.special_tokens import SpecialTokens
 from dllm_run.specs.vocabulary.stages import Stage
@@ -112,6 +113,18 @@ def special_tokens_of(model: Model | Reference, stage_of: StageOf) -> SpecialTok
                 return model.special_tokens
             model = model.from_
         model = model_of(model, stage_of)
+
+
+def objective_of(model: Model | Reference, stage_of: StageOf) -> Objective | None:
+    """The objective that last trained the weights of a model; None where no stage did."""
+    while True:
+        source = model if isinstance(model, Reference) else model.from_
+        if not isinstance(source, Reference):
+            return None
+        stage = stage_of(source.stage)
+        if isinstance(stage, Training):
+            return stage.objective
+        model = model_of(source, stage_of)
 
 
 def shift_of_type(model_type: str | None) -> int | None:

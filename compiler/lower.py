@@ -18,10 +18,12 @@ from dllm_run.specs.vocabulary.model import Model
 from dllm_run.specs.vocabulary.spec import Spec
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.stages.data import DataStage
+from dllm_run.specs.vocabulary.stages.sample import Sample
+from dllm_run.specs.vocabulary.starts import Start
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
 from dllm_run.specs.vocabulary.training import Training
 
-from .follow import dtype_of, logit_shift_of, special_tokens_of, tokenizer_of
+from .follow import dtype_of, logit_shift_of, objective_of, special_tokens_of, tokenizer_of
 from .identity import RecordOf, own_text, stage_id
 from .micro import micro_solved
 from .read import MAX_FOUND
@@ -149,7 +151,7 @@ class _Lowering:
         form = stage.data_format or format_of(self.spec, model, data)
         # On the CPU, but sent off as the rest is: a cluster asks for account and set-up lines there too.
         launch: Launch = self.spec.launch
-        start = stage.objective.data_start() if isinstance(stage, Training) else None
+        start = self._start(stage)
         special = special_tokens_of(model, self.spec.stages.__getitem__)
         read_by = tokenizer if isinstance(tokenizer, (str, Reference)) else id(tokenizer)
         key = (id(data), form, read_by, special, start, id(launch), self.spec.seed)
@@ -163,6 +165,15 @@ class _Lowering:
         )
         self.ids[f"{name}.data"] = found
         return found
+
+    def _start(self, stage: Stage) -> Start | None:
+        """What the sequences of a stage are aligned with: those that are shown to a sampler which edits are laid out as in its training."""
+        if isinstance(stage, Training):
+            return stage.objective.data_start()
+        if not isinstance(stage, Sample) or not stage.sampler.edits:
+            return None
+        trained = objective_of(stage.model, self.spec.stages.__getitem__)
+        return None if trained is None else trained.data_start()
 
     def _seeded(self, body: Stage) -> Stage:
         seed = None

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from dllm_run.specs.hub import hub_id
 from dllm_run.specs.inventory import Inventories
 from dllm_run.specs.parts import Part, Path, parts
 from dllm_run.specs.published import published_type
@@ -95,13 +96,20 @@ class Traits:
         return Trait(stage if isinstance(stage, DataStage) else None, data.path[:2])
 
     def edit_heads(self) -> Trait:
-        """Whether the weights have heads for edits: False where they began from scratch and never got any; told at their last stage."""
+        """Whether the weights have heads for edits: False where they began from scratch or were published without, and never got any.
+
+        Told at their last stage, or where they are named.
+        """
         upstream = list(self._upstream(self.name))
         self.consulted.update(("stages", name, key) for name in upstream for key in (Stage.tag, "model", "objective", "to"))
         added = next((name for name in upstream if self.spec.stages[name].adds_edit_heads()), None)
         if added is not None:
             return Trait(True, ("stages", added))
-        fresh = below(self.weights(), "scratch").value is not None
+        weights = self.weights()
+        source = below(weights, "from")
+        if isinstance(source.value, str) and published_type(hub_id(source.value).name) is not None:
+            return Trait(False, source.path)
+        fresh = below(weights, "scratch").value is not None
         return Trait(False, ("stages", upstream[0])) if fresh and upstream else Trait(None, self.path)
 
     def tokenizer(self) -> Trait:

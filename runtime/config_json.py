@@ -20,6 +20,8 @@ from dllm_run.specs.vocabulary.families import Family, family_for
 from .failure import Failure
 from .families import Format, format_of
 
+TRAINED = "edit_flow"
+"""Key of what a training by Edit Flows has left for its sampler."""
 _BOTH_WAYS = frozenset({"full_attention", "sliding_attention"})
 """Kinds of layers whose mask decides who sees whom; the others (state spaces, chunks) look back by construction."""
 
@@ -49,11 +51,13 @@ def read_config(source: Path) -> Architecture:
     if plain["model_type"] not in CONFIG_MAPPING:
         own = "; code that comes with it is never run" if "auto_map" in said else ""
         raise Failure(f"{source.name} is a model of type {kind}, which the transformers installed here does not know{own}")
-    plain = {name: value for name, value in plain.items() if name != "auto_map"}
+    plain = {name: value for name, value in plain.items() if name not in ("auto_map", TRAINED)}
     try:
         config = CONFIG_MAPPING[plain["model_type"]].from_dict(plain)
     except (StrictDataclassError, ValueError, TypeError, KeyError) as error:
         raise Failure(f"config.json of {source.name} does not fit {plain['model_type']}: {_line(error)}") from None
+    if TRAINED in said:
+        setattr(config, TRAINED, said[TRAINED])
     if form is not None:
         # What the format says beside the stock configuration goes back to where it came from.
         config.published = said

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dllm_run.specs.geometry import bare_type
 from dllm_run.specs.vocabulary.families import family_for
 
+from .config_json import TRAINED
 from .cross_entropy import CrossEntropy, through, within
 from .denoiser import Denoiser
 from .failure import Failure
@@ -133,13 +134,15 @@ def load_heads(network: Any, folder: Path) -> None:
 
 
 def mark(network: Any, folder: Path) -> None:
-    """Say in the config.json of a network with heads that they are there: the model type that dLLM gives them."""
+    """Say in the config.json of a network with heads that they are there, by the model type that dLLM gives them, and what trained them."""
     if not has_heads(network):
         return
     path = folder / "config.json"
     said = json.loads(path.read_text(encoding="utf-8"))
     kind = _PREFIX + bare_type(said["model_type"]).lower()
-    path.write_text(json.dumps({**said, "model_type": kind}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    # A format of its own writes but what it knows.
+    trained = {TRAINED: vars(network.config)[TRAINED]} if TRAINED in vars(network.config) else {}
+    path.write_text(json.dumps({**said, **trained, "model_type": kind}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def leave_unread(network: Any) -> None:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,11 +12,14 @@ from dllm_run.specs.geometry import Geometry
 
 from .canvas import Request, lay_out
 from .decode import Engine, Finished
+from .edit_engine import EditEngine, flow_of
+from .edit_log import Edited
 from .ledger import Ledger
-from .marked import marked_of
+from .marked import marked_for_edits, marked_of
 from .models import Loaded
 from .noise import Stream
 from .samplers import Choices
+from .samplers.edit_flow import EditChoices
 from .shown import Show
 
 Note = Callable[[int, list[int]], str | None]
@@ -28,9 +31,9 @@ class Filled:
     """One request, full."""
 
     tokens: list[int]
-    """Behind the end of an answer stands the end of text, again and again."""
-    trace: dict[str, list[Any]]
-    """`step` and `probability` of each token."""
+    """Behind the end of an answer stands the end of text, again and again, unless the row was edited."""
+    trace: dict[str, Any]
+    """`step` and `probability` of each token; of edits `start` and `edits` too."""
     passes: int
     """Its own steps."""
     ties: int = 0
@@ -42,7 +45,7 @@ class Generator:
     """A model with a sampler and a stream of its own."""
 
     loaded: Loaded
-    choices: Choices
+    choices: Choices | EditChoices
     stream: Stream
     batch: int
     """Rows in one forward pass."""
@@ -63,33 +66,48 @@ class Generator:
         """Fill every request; results are in the order of the requests. Raises Failure where the sampler names a token there is not."""
         denoiser, tokens = self.loaded.denoiser.eval(), self.loaded.tokens
         device = next(denoiser.parameters()).device
-        engine = Engine(
-            denoiser,
-            self.choices,
-            self.stream,
-            marked=marked_of(self.choices, tokens, device),
-            ledger=self.ledger,
-            slots=self.batch,
-            watch=show.reveal,
-            over=self._over(requests) if any(request.until for request in requests) else None,
-        )
+        engine = self._engine(requests, show, device)
         # The longest first: who comes later never needs a wider batch, and the last ones are soon done.
         waiting = deque(sorted(range(len(requests)), key=lambda index: -len(requests[index].tokens)))
         found: dict[int, Filled] = {}
         while waiting or len(engine):
             entering = [waiting.popleft() for _ in range(min(self.batch - len(engine), len(waiting)))]
-            for index in entering:
-                show.begin(index, requests[index], titles[index])
             with self.precision():
                 if entering:
                     canvas = lay_out([requests[index] for index in entering], mask_token=tokens.mask, pad=tokens.pad, device=device)
                     engine.enter(canvas, entering)
+                for index in entering:
+                    show.begin(index, _at_first(engine, index, requests[index]), titles[index])
                 done = engine.step()
             for row in done:
                 found[row.request] = _filled(row)
                 show.end(row.request, note(row.request, row.tokens))
                 progress(len(found), len(requests))
         return [found[index] for index in range(len(requests))]
+
+    def _engine(self, requests: Sequence[Request], show: Show, device: torch.device) -> Engine | EditEngine:
+        denoiser, tokens, choices = self.loaded.denoiser, self.loaded.tokens, self.choices
+        if isinstance(choices, EditChoices):
+            return EditEngine(
+                denoiser,
+                choices,
+                flow_of(self.loaded.edits, tokens),
+                self.stream,
+                marked=marked_for_edits(choices, tokens, device),
+                ledger=self.ledger,
+                slots=self.batch,
+                watch=show.edit,
+            )
+        return Engine(
+            denoiser,
+            choices,
+            self.stream,
+            marked=marked_of(choices, tokens, device),
+            ledger=self.ledger,
+            slots=self.batch,
+            watch=show.reveal,
+            over=self._over(requests) if any(request.until for request in requests) else None,
+        )
 
     def results(self) -> dict[str, Any]:
         """What it has cost, as a JSON object."""
@@ -108,6 +126,14 @@ class Generator:
         return over
 
 
-def _filled(row: Finished) -> Filled:
+def _at_first(engine: Engine | EditEngine, index: int, request: Request) -> Request:
+    """A request as it is before the first step."""
+    return replace(request, tokens=engine.begins(index)) if isinstance(engine, EditEngine) else request
+
+
+def _filled(row: Finished | Edited) -> Filled:
     probability = [round(value, 4) for value in row.probability]
-    return Filled(row.tokens, {"step": row.step, "probability": probability}, row.passes, row.ties)
+    trace: dict[str, Any] = {"step": row.step, "probability": probability}
+    if isinstance(row, Edited):
+        trace |= {"start": row.start, "edits": row.edits.as_json()}
+    return Filled(row.tokens, trace, row.passes, row.ties)

@@ -9,6 +9,7 @@ from dllm_run.specs.vocabulary.proposing import TokenName
 
 from .failure import Failure
 from .samplers import Choices
+from .samplers.edit_flow import EditChoices
 from .tokenizers import Tokens
 
 
@@ -45,6 +46,12 @@ def marked_of(choices: Choices, tokens: Tokens, device: torch.device) -> Marked:
         stops_T=_vector(tokens.stops, device),
         fill=tokens.stops[0] if tokens.stops else tokens.pad,
     )
+
+
+def marked_for_edits(choices: EditChoices, tokens: Tokens, device: torch.device) -> Marked:
+    """The same of a sampler that edits."""
+    never = (*tokens.forbidden, *_numbers(choices.never, tokens))
+    return Marked.nothing(device, never=never, stops=tokens.stops, fill=tokens.pad)
 
 
 def _numbers(names: tuple[TokenName, ...], tokens: Tokens) -> tuple[int, ...]:

@@ -18,6 +18,8 @@ from .checkpoint import DTYPES, fresh, from_folder, published_format, shift_of
 from .context import Context
 from .denoiser import Denoiser
 from .edit_heads import load_heads
+from .edit_record import EditRecord, note, record_of
+from .edit_rows import opened
 from .failure import Failure
 from .kept import weights_of
 from .mask_row import fill_row_of_mask
@@ -34,6 +36,8 @@ class Loaded:
     tokens: Tokens
     added_mask: bool = False
     """Whether the weights never met the mask token, so that its row must be learned."""
+    edits: EditRecord | None = None
+    """With what Edit Flows have trained it last; None where nothing of the kind is known."""
 
 
 def load(context: Context, model: Model | Reference, *, whole: bool = False) -> Loaded:
@@ -56,9 +60,13 @@ def load(context: Context, model: Model | Reference, *, whole: bool = False) -> 
     tokens = replace(tokens, rows=size)
     if context.compute.precision == "bf16" and context.device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         context.note("this CPU has no bf16 instructions: fp32 is many times faster here (`-s compute.precision=fp32`)")
+    record = record_of(context, model, network)
+    note(network, record)
+    if record is not None:
+        tokens = opened(tokens)  # as in training: what is edited has a token before it
     shift = facts.logit_shift if facts.logit_shift is not None else shift_of(network)
     denoiser = Denoiser(network, mask_token=tokens.mask, logit_shift=shift)
-    return Loaded(denoiser.to(context.device), tokens, added)
+    return Loaded(denoiser.to(context.device), tokens, added, record)
 
 
 def _assembled(context: Context, pieces: "Pieces", facts: Model, named: Tokens | None, *, whole: bool) -> tuple[Any, Tokens, bool]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from .canvas import Request
 from .context import Context
 from .decode import Reveal
+from .edit_heads import DELETE
+from .edit_log import NAMES, Happened
 from .tokenizers import Tokens
 
 SHOWN = 4
@@ -51,6 +53,21 @@ class Show:
                         "confidence": [round(found.probability[place], 4) for place in places],
                     },
                 )
+
+    def edit(self, found: Happened) -> None:
+        """What the loop of edits calls after every step; positions are those before it, -1 where something comes before all others."""
+        mine = found.by_request()
+        for index, (number, offset) in self._shown.items():
+            if index in mine:
+                edits = mine[index]
+                cells = self._cells(
+                    [self.tokens.pad if edit == DELETE else token for edit, token in zip(edits.edit, edits.token, strict=True)]
+                )
+                told = [
+                    {"op": NAMES[edit], "position": position - offset, "cell": "" if edit == DELETE else cell, "chance": round(chance, 4)}
+                    for edit, position, cell, chance in zip(edits.edit, edits.position, cells, edits.chance, strict=True)
+                ]
+                self.context.emit("edits", {"request": number, "step": edits.step[0], "edits": told})
 
     def end(self, index: int, note: str | None) -> None:
         """A request is full; a note for it."""

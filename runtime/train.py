@@ -18,6 +18,7 @@ from .checkpoint import save
 from .context import Context
 from .curve import save_curve
 from .edit_heads import add_heads, has_heads, leave_unread
+from .edit_record import left_by, note
 from .ema import Average
 from .failure import Failure
 from .history import history
@@ -43,6 +44,7 @@ def train(context: Context) -> dict[str, Any]:
     loaded = load(context, body.model)
     if body.objective.edit_heads:
         _with_edit_heads(context, body, loaded.denoiser.network)
+    note(loaded.denoiser.network, left_by(body.objective))
     adapt(loaded, body.model, Stream(context.seed, "adapter"))
     if body.compute.gradient_checkpointing:
         loaded.denoiser.recompute()

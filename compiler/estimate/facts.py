@@ -63,9 +63,15 @@ def facts_of(stage: Stage, stage_of: StageOf, at_hand: Sizes | None) -> Facts | 
     data = None if source is None else data_of(source, stage_of)
     format = _format(stage, source, stage_of)
     geometry, tokenizer = geometry_of(stage.model, stage_of, at_hand), tokenizer_of(stage.model, stage_of)
-    if geometry is not None and isinstance(stage, Training) and stage.objective.edit_heads:
+    if geometry is not None and _reads_edit_heads(stage):
         geometry = replace(geometry, edit_heads=True)
     return Facts(stage, geometry, data, format, tokenizer, at_hand, _kept(stage, stage_of, at_hand))
+
+
+def _reads_edit_heads(stage: Modelled) -> bool:
+    if isinstance(stage, Training):
+        return stage.objective.edit_heads
+    return stage.sampler is not None and stage.sampler.edits
 
 
 def _kept(stage: Modelled, stage_of: StageOf, at_hand: Sizes | None) -> Kept:

@@ -1,4 +1,7 @@
-"""Samplers as rows of choices. Every module has `build(word) -> Choices`; `decode.py` is the one loop that runs them."""
+"""Samplers as rows of choices. Every module has `build(word) -> Choices`; `decode.py` is the one loop that runs them.
+
+But for the one that edits: its choices are its own, and `edit_engine.py` is its loop.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

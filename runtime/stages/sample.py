@@ -1,11 +1,13 @@
 """Generating text, or restoring masked spans, with a trace of the order."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.vocabulary.stages.sample import HeldOut, Sample
 
+from ..align import BLANK, align
 from ..build import build
 from ..canvas import Request
 from ..context import Context
@@ -25,6 +27,7 @@ def run(context: Context) -> dict[str, Any]:
     body = context.stage.body
     assert isinstance(body, Sample)
     loaded = load(context, body.model)
+    restored = _realigned if body.sampler.edits else _restored
     held_out = body.prompts if isinstance(body.prompts, HeldOut) else None
     if held_out is not None:
         requests, truths = _restorations(context, held_out, loaded.tokens)
@@ -38,7 +41,7 @@ def run(context: Context) -> dict[str, Any]:
     def note(index: int, tokens: list[int]) -> str | None:
         if not truths:
             return None
-        right, masked = _restored(tokens, truths[index], requests[index], loaded.tokens)
+        right, masked = restored(tokens, truths[index], requests[index], loaded.tokens)
         return f"{right} of {masked} masked tokens as in the original"
 
     filled = generator.fill(
@@ -50,9 +53,12 @@ def run(context: Context) -> dict[str, Any]:
     )
     _write(context, requests, filled, loaded.tokens)
     results: dict[str, Any] = {"samples": len(filled), "passes": generator.ledger.passes, "ledger": generator.results()}
+    if body.sampler.edits:
+        results["edits"] = dict(Counter(edit for item in filled for edit in item.trace["edits"]["edit"]))
+        results["masks_left"] = sum(item.tokens.count(loaded.tokens.mask) for item in filled)
     if truths:
         counts = [
-            _restored(item.tokens, truth, request, loaded.tokens) for item, truth, request in zip(filled, truths, requests, strict=True)
+            restored(item.tokens, truth, request, loaded.tokens) for item, truth, request in zip(filled, truths, requests, strict=True)
         ]
         results["restored"] = sum(right for right, _ in counts) / sum(masked for _, masked in counts)
     return results
@@ -90,6 +96,15 @@ def _restorations(context: Context, prompts: HeldOut, tokens: Tokens) -> tuple[l
 def _restored(tokens: list[int], truth: list[int], request: Request, known: Tokens) -> tuple[int, int]:
     masked = [index for index, token in enumerate(request.tokens) if token == known.mask]
     return sum(tokens[index] == truth[index] for index in masked), len(masked)
+
+
+def _realigned(tokens: list[int], truth: list[int], request: Request, known: Tokens) -> tuple[int, int]:
+    """The same of a row that did not keep its length: what the alignment with the fewest edits matches."""
+    matched = align(tokens, truth)
+    column = matched.goal != BLANK
+    right = (matched.source == matched.goal)[column]
+    masked = [index for index, token in enumerate(request.tokens) if token == known.mask]
+    return int(right[masked].sum()), len(masked)
 
 
 def _write(context: Context, requests: list[Request], filled: list[Filled], tokens: Tokens) -> None:

@@ -49,7 +49,19 @@ GREEDY_FILTERS: tuple[Row, ...] = tuple(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proposing(Sampler):
+class Choosing(Sampler):
+    """Base of the samplers that choose a token where one is to be written."""
+
+    temperature: float = leaf("0 takes the most probable token; above 0 tokens are drawn from softmax(logits / T).", default=0.0, minimum=0)
+    top_k: int | None = leaf("Only so many of the most probable tokens can be chosen; null: all.", default=None, minimum=1)
+    top_p: float | None = leaf(
+        "Only the most probable tokens can be chosen that together have this probability; null: all.", default=None, above=0, maximum=1
+    )
+    suppress_tokens: tuple[TokenName, ...] = leaf("Tokens that are never written, by text or number.", default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposing(Choosing):
     """Base of the samplers that propose a token for each masked position."""
 
     table: ClassVar[tuple[Row, ...]] = (
@@ -60,11 +72,6 @@ class Proposing(Sampler):
         ),
     )
 
-    temperature: float = leaf("0 takes the most probable token; above 0 tokens are drawn from softmax(logits / T).", default=0.0, minimum=0)
-    top_k: int | None = leaf("Only so many of the most probable tokens can be chosen; null: all.", default=None, minimum=1)
-    top_p: float | None = leaf(
-        "Only the most probable tokens can be chosen that together have this probability; null: all.", default=None, above=0, maximum=1
-    )
     cfg_scale: float = leaf(
         "Guidance by what the model says without the prompt, u: logits u + (1 + scale) (c - u), at two forward passes a step; 0: none.",
         default=0.0,
@@ -73,7 +80,6 @@ class Proposing(Sampler):
     cfg_keep_tokens: tuple[TokenName, ...] = leaf(
         "Given tokens that are not masked for u, by text or number.", default=(), example='["<|endoftext|>"]'
     )
-    suppress_tokens: tuple[TokenName, ...] = leaf("Tokens that are never written, by text or number.", default=())
     begin_suppress_tokens: tuple[TokenName, ...] = leaf(
         "Tokens that are not written at the first open position, by text or number: an end of text there would be an empty answer.",
         default=(),

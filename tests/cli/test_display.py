@@ -98,7 +98,37 @@ def finished(request: int = 0, note: str | None = None) -> Event:
     return {"event": "canvas_done", "request": request, "note": note}
 
 
+def edits(*told: tuple[str, int, str], request: int = 0) -> Event:
+    """(kind, position before the step, new text)."""
+    listed = [{"op": op, "position": position, "cell": cell, "chance": 0.5} for op, position, cell in told]
+    return {"event": "edits", "request": request, "step": 0, "edits": listed}
+
+
+EDITED = [
+    canvas(cells="ab__", columns=None),
+    # Behind the a, in the place of the first mask, and the second mask is gone.
+    edits(("insert", 0, "X"), ("substitute", 2, "c"), ("delete", 3, "")),
+    # Before everything, behind what was just inserted, and that itself is another one now.
+    edits(("insert", -1, "Y"), ("substitute", 1, "x"), ("insert", 1, "Z")),
+    finished(),
+]
+
+
 # canvases as plain text
+
+
+def test_edits_change_the_length_of_a_text_and_stand_under_it_without_colours() -> None:
+    shown = show(pipe_console(), EDITED)
+    assert "  YaxZbc\n  1 11 0\n  + ~+ ~\n" in shown
+    assert "(edits: 1 deleted, 3 inserted +, 2 substituted ~)" in shown
+
+
+def test_edits_are_seen_as_they_happen_and_what_is_deleted_is_crossed_out_once() -> None:
+    raw = show(terminal(), EDITED)
+    assert "\x1b[2;9m" in raw, "crossed out"
+    final = [line for line in screen(raw) if line]
+    assert "  YaxZbc" in final and any("3 inserted" in line for line in final)
+    assert not any("_" in line or "░" in line for line in final)
 
 
 def test_a_grid_stands_as_start_finish_and_order_side_by_side() -> None:

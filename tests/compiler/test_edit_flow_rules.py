@@ -139,3 +139,54 @@ def test_the_parameters_of_the_heads_are_counted_where_they_are_trained(compilin
 def test_as_many_positions_are_scored_as_remain() -> None:
     assert EditFlow().scored_share() == EditFlow().schedule.mean_remaining()
     assert not EditFlow().in_strata() and EditFlow(time_sampling="stratified").in_strata()
+
+
+# --- sampling
+
+
+EDITS = trained(SCRATCH, "edit_flow")
+SAID = 'kind: sample, prompts: ["Once "], max_new_tokens: 64'
+
+
+@pytest.mark.parametrize(
+    ("model", "sampler", "codes"),
+    [
+        ("edits", "edit_flow", set()),
+        ("edits", "{type: edit_flow, schedule: cubic, start: masks}", set()),
+        ("edits", "{type: edit_flow, schedule: {type: cubic, a: 0.5}}", {"E604"}),
+        ("edits", "llada", {"E420"}),
+        ("edits", "dream", {"E420"}),
+        ("edits", "ancestral", {"E420"}),
+        ("base", "edit_flow", {"E420"}),
+        ("heads", "edit_flow", {"E420"}),
+        ("heads", "llada", set()),
+    ],
+)
+def test_edits_and_masks_are_sampled_each_by_their_own(model: str, sampler: str, codes: set[str], diagnosing: Diagnosed) -> None:
+    text = spec(**HEADS, edits=EDITS, look=f"{SAID}, model: {from_(model)}, sampler: {sampler}")
+    assert {item.code for item in diagnosing(text)} == codes
+
+
+def test_published_weights_have_no_heads_until_a_stage_adds_them(diagnosing: Diagnosed) -> None:
+    direct = spec(edits=trained("{from: Qwen/Qwen3-0.6B, tokenizer: bytes}", "edit_flow"))
+    assert "E450" in {item.code for item in diagnosing(direct)}
+    heads = "kind: convert, model: Qwen/Qwen3-0.6B, to: edit_flow"
+    assert "E450" not in {item.code for item in diagnosing(spec(heads=heads, edits=trained(from_("heads"), "edit_flow")))}
+
+
+def test_rows_that_are_mended_are_laid_out_as_in_training(compiling: Compiling) -> None:
+    mended = 'kind: sample, model: {}, prompts: {{data: "${{data.docs}}"}}, sampler: {}'
+    found = planned(
+        compiling(
+            spec(**BASE, edits=EDITS, mend=mended.format(from_("edits"), "edit_flow"), fill=mended.format(from_("base"), "llada")),
+        )
+    )
+    assert found["mend.data"][0] == found["edits.data"][0] and found["fill.data"][0] == found["base.data"][0]
+
+
+def test_of_a_sampler_steps_count_and_heads_weigh(compiling: Compiling) -> None:
+    compiled = compiling(spec(edits=EDITS, look=f"{SAID}, model: {from_('edits')}, sampler: {{type: edit_flow, steps: 7}}"))
+    look = planned(compiled)["look"][1]
+    assert look.sampler.passes(64) == 7 and look.sampler.draws_random_numbers()
+    facts = facts_of(look, lambda other: compiled.plan.stages[other].body, None)
+    assert facts is not None and facts.geometry is not None and facts.geometry.edit_heads

@@ -60,6 +60,8 @@ class Steep(Schedule):
 def build(word): ...
 """
 MODEL = "{scratch: {family: llama, layers: 2, width: 64}, tokenizer: bytes}"
+LEAPS = ("{type: llada, steps: 16, block_size: 16}", "edit_flow")
+LONG_START = "{type: edit_flow, start: {type: masks, length: 65}}"
 TEN_MISTAKES = """\
 version: 2
 name: Ten Mistakes
@@ -253,6 +255,20 @@ def aligned(*fields: str) -> str:
     return edits(MODEL, "{type: edit_flow, start: empty}", "${stages.rows}").replace("stages:\n", f"stages:\n  rows:\n{rows}")
 
 
+def edited_by(sampler: str, *changes: str, objective: str = "{type: edit_flow, schedule: linear}") -> str:
+    """SPEC with a training that edits, and this sampler; its evaluation, which that training has no likelihood for, is gone."""
+    likelihood = SPEC[SPEC.index("  bound:") : SPEC.index("  look:")]
+    return edited(
+        likelihood, "", "objective: mdlm", f"objective: {objective}", "{type: llada, steps: 16, block_size: 16}", sampler, *changes
+    )
+
+
+def played(*fields: str) -> str:
+    """One more evaluation, in front of the sampling."""
+    said = ("kind: eval", "model: ${stages.train}", *fields)
+    return "  play:\n" + "".join(f"    {field}\n" for field in said) + "  look:\n"
+
+
 CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     # The text is no YAML that the language allows.
     "E101": (edited("optimizer: {learning_rate: 1e-3,", "optimizer: {learning_rate: 1e-3"), ()),
@@ -441,6 +457,35 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E600-entropy": (edited("{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, entropy_bound: 0.2, remasking: random}"), ()),
     "E601": (edited("{type: llada, steps: 16, block_size: 16}", "{type: remdm, revision: loop, loop_start: 0.1, loop_end: 0.5}"), ()),
     "E602": (edited("family: llama", "family: bert", "{type: llada, steps: 16, block_size: 16}", "{type: fast_dllm, cache: dual}"), ()),
+    "E603": (edited("model: ${stages.train}\n    prompts", "model: Qwen/Qwen3-0.6B\n    prompts", *LEAPS), ()),
+    "E603-scratch": (edited("${stages.train}\n    prompts", f"{MODEL}\n    prompts", *LEAPS), ()),
+    "E603-convert": (
+        edited(
+            "${stages.train}\n    prompts",
+            "${stages.heads}\n    prompts",
+            "  look:\n",
+            "  heads: {kind: convert, model: Qwen/Qwen3-0.6B, to: edit_flow}\n  look:\n",
+            *LEAPS,
+        ),
+        (),
+    ),
+    "E604": (edited_by("{type: edit_flow, schedule: cubic}"), ()),
+    "E604-start": (edited_by("{type: edit_flow, start: empty}"), ()),
+    "E605": (edited_by("edit_flow", "max_new_tokens: 64", "max_new_tokens: 48"), ()),
+    "E605-own": (edited("${stages.train}\n    prompts", "./weights\n    prompts", LEAPS[0], LONG_START), ()),
+    "E606": (edited_by("edit_flow", "  look:\n", played("data: ${data.docs}", "tasks: [fill_in_the_middle]", "sampler: edit_flow")), ()),
+    "E420-edits-a-masked-model": (edited(*LEAPS), ()),
+    "E420-masks-of-an-edited-model": (edited_by("llada"), ()),
+    "E420-draft-of-a-question": (
+        edited_by("edit_flow", "  look:\n", played("tasks: [arithmetic]", "sampler: {type: edit_flow, edit_prompt: true}")),
+        (),
+    ),
+    "E430-draft-of-held-out-rows": (
+        edited_by("{type: edit_flow, edit_prompt: true}", 'prompts: ["Once "]\n    max_new_tokens: 64', 'prompts: {data: "${data.docs}"}'),
+        (),
+    ),
+    "E430-greedy-edits": (edited_by("{type: edit_flow, temperature: 0, top_p: 0.9}"), ()),
+    "E102-guided-edits": (edited_by("{type: edit_flow, cfg_scale: 1.5, cache: dual}"), ()),
     # What does not go together, or does nothing: see compiler/compatibility.py.
     # Adapters and quantised weights.
     "E530": (edited("tokenizer: bytes}", "tokenizer: bytes, lora: 8, quantization: nf4}"), ()),

@@ -117,7 +117,7 @@ def test_a_sweep_over_the_seed_of_a_sampling_plans_one_training(examples: dict[s
 def test_the_seed_counts_only_where_random_numbers_are_drawn(complete: str, compiling: Compile) -> None:
     before, after = ids_of(compiling(complete)), ids_of(compiling(complete, "seed=6"))
     drawing = {"tune", "heads", "edits", "context", "blocks", "adapted", "merged", "bound", "coins", "chain", "in_blocks", "look"}
-    drawing |= {"restore", "guided", "surest", "revealed", "revised", "block_by_block"}
+    drawing |= {"restore", "guided", "surest", "revealed", "revised", "block_by_block", "leaps"}
     # `train` has a seed of its own, the tokenizer and the data stages draw none: all of them stay, with what they are called.
     assert {name for name in before if before[name] != after[name]} == drawing
 

@@ -5,6 +5,8 @@ import itertools
 import pytest
 
 from dllm_run.cli.specs import find, recipes
+from dllm_run.specs.vocabulary.samplers.edit_flow import EditFlowSampler
+from dllm_run.specs.vocabulary.stages.sample import Sample
 from dllm_run.specs.vocabulary.training import Training
 
 FAMILIES = {"llada": "mdlm", "dream": "dream", "bert": "mdlm", "a2d-mdlm": "mdlm", "a2d-bd3lm": "bd3lm", "edit-flow": "edit_flow"}
@@ -26,6 +28,16 @@ def test_a_cell_has_a_recipe_that_compiles_and_does_what_its_name_says(family: s
     assert train.word == kind.partition("-")[0]
     assert train.objective.word == FAMILIES[family]
     assert (train.model.lora is not None) == kind.endswith("lora")
+
+
+@pytest.mark.parametrize("kind", ["pretrain", "sft"])
+def test_what_learns_to_edit_is_sampled_by_edits(kind: str) -> None:
+    """100 steps of 0.01 that take the likeliest tokens, as dLLM's sampler does, behind the 128 masks of the training."""
+    bodies = [stage.body for stage in find(f"recipe:edit-flow/{kind}", []).compile().plan.stages.values()]
+    (look,) = [body for body in bodies if isinstance(body, Sample)]
+    (train,) = [body for body in bodies if isinstance(body, Training)]
+    assert look.sampler == EditFlowSampler(steps=100, temperature=0)
+    assert look.max_new_tokens is not None and look.max_new_tokens >= train.objective.start.length == 128
 
 
 def test_a_cell_without_a_recipe_says_why() -> None:

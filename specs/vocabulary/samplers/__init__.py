@@ -1,7 +1,8 @@
-"""Samplers: how masked positions are filled in."""
+"""Samplers: how masked positions are filled in, or texts are edited."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from dllm_run.specs.problem import Problem
 from dllm_run.specs.word import Word
@@ -10,6 +11,9 @@ from dllm_run.specs.word import Word
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampler(Word):
     """Base of the samplers."""
+
+    edits: ClassVar[bool] = False
+    """Whether tokens are inserted and deleted too, so that a row does not keep its length."""
 
     def draws_random_numbers(self) -> bool:
         """Whether two seeds can give two results."""

@@ -141,6 +141,9 @@ class Eval(Stage):
                 message = f"task {task.name!r} runs the programs that the model writes"
                 fix = (("allow_code_execution",), True)
                 yield Problem(code="E631", message=message, path=("tasks", str(index)), label="say that it may", fix=fix)
+            if built_in is not None and built_in.emptied and self.sampler is not None and self.sampler.edits:
+                message = f"task {task.name!r} compares place by place, and sampler {self.sampler.word} does not keep a row's length"
+                yield Problem(code="E606", message=message, path=("sampler",), label="only samplers that fill in masks do")
             for need in built_in.needs if built_in is not None else ():
                 if getattr(self, need) is None:
                     message = f"task {task.name!r} needs `{need}`"

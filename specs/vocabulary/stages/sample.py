@@ -69,9 +69,12 @@ class Sample(Stage):
         "Texts to go on from, or {data, limit, length, mask}: held-out rows to restore. A text may be a template over the spec.",
         template="spec",
     )
-    sampler: Sampler = leaf("How masked positions are filled in.")
+    sampler: Sampler = leaf("How masked positions are filled in, or texts are edited.")
     max_new_tokens: int | None = leaf(
-        "Tokens after each prompt; not for held-out rows, which keep their length.", unit="tokens", default=None, minimum=1
+        "Tokens after each prompt, at most so many where a sampler edits; not for held-out rows, which keep their length.",
+        unit="tokens",
+        default=None,
+        minimum=1,
     )
     batch: int = leaf("Prompts in one forward pass.", default=16, minimum=1, effect=Effect.NUMERICS)
 

@@ -61,10 +61,20 @@ def canvas_text(
     columns: int | None,
     width: int,
     fresh: frozenset[int] = frozenset(),
+    struck: frozenset[int] = frozenset(),
+    signs: Sequence[str] = (),
 ) -> Text:
-    """The canvas in colours: given cells dim, filled ones along the ramp, positions in `fresh` in reverse."""
+    """The canvas in colours: given cells dim, filled ones along the ramp, positions in `fresh` in reverse.
+
+    Of edits: positions in `struck` crossed out, those with a sign that is no insertion's underlined.
+    """
     shown = _shown(cells, given, order, "░" if columns is None else OPEN)
     styles = _styles(given, order, fresh)
+    for position, style in enumerate(styles):
+        if position in struck:
+            styles[position] = Style(strike=True, dim=True)
+        elif signs and signs[position] == "~":
+            styles[position] = style + Style(underline=True)
     if columns is None:
         lines = [Text.assemble(*((glyph.text, styles[glyph.position]) for glyph in line)) for line in _wrap(shown, width)]
         return Text("\n").join(lines)
@@ -76,11 +86,21 @@ def canvas_text(
     return Text("\n").join(rows)
 
 
-def canvas_plain(cells: Sequence[str], given: Sequence[bool], order: Sequence[int | None], columns: int | None, width: int) -> str:
-    """The canvas without colours: a grid as start, finish and order side by side; text with a digit of the order under each character."""
+def canvas_plain(
+    cells: Sequence[str],
+    given: Sequence[bool],
+    order: Sequence[int | None],
+    columns: int | None,
+    width: int,
+    signs: Sequence[str] = (),
+) -> str:
+    """The canvas without colours: a grid as start, finish and order side by side; text with a digit of the order under each character.
+
+    Under the digits the signs of edits, where there are any.
+    """
     shown = _shown(cells, given, order, OPEN)
     if columns is None:
-        return _plain_text(shown, order, width)
+        return _plain_text(shown, order, width, signs if any(signs) else ())
     start = [cell if fixed else OPEN for cell, fixed in zip(cells, given, strict=True)]
     steps = [GIVEN if fixed else OPEN if step is None else str(step) for fixed, step in zip(given, order, strict=True)]
     blocks = [_block("start", start, columns), _block("finished", shown, columns), _block("order", steps, columns, right=True)]
@@ -153,12 +173,14 @@ def _wrap(pieces: Sequence[str], width: int) -> list[list[Glyph]]:
     return lines
 
 
-def _plain_text(shown: Sequence[str], order: Sequence[int | None], width: int) -> str:
+def _plain_text(shown: Sequence[str], order: Sequence[int | None], width: int, signs: Sequence[str]) -> str:
     digits = order_digits(order)
     lines = []
     for line in _wrap(shown, width):
         lines.append("".join(glyph.text for glyph in line).rstrip())
         lines.append("".join(digits[glyph.position] * glyph.width for glyph in line).rstrip())
+        if signs:
+            lines.append("".join((signs[glyph.position] or " ") * glyph.width for glyph in line).rstrip())
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from dllm_run.cli.canvas import canvas_plain, canvas_text, legend, order_legend, visible, visible_lines
 from dllm_run.cli.curve import curve_text
+from dllm_run.cli.edits import edit, edits_legend, with_gone
 from dllm_run.cli.progress import Meter, clock_text
 from dllm_run.cli.results import result_table
 from dllm_run.cli.reveals import Canvas, Pace, Reveals
@@ -51,6 +52,7 @@ class Display:
             "evaluate": self._on_evaluate,
             "canvas": lambda event: self._reveals.handle(event),
             "reveal": lambda event: self._reveals.handle(event),
+            "edits": lambda event: self._reveals.handle(event),
             "canvas_done": lambda event: self._reveals.handle(event),
             "result": self._on_result,
             "curve": self._on_curve,
@@ -76,7 +78,7 @@ class Display:
 
     def _new_reveals(self) -> Reveals:
         pace = Pace(self._clock, self._sleep) if self._moving else None
-        return Reveals(lambda: self._live.refresh(), self._print_canvas, pace)
+        return Reveals(lambda: self._live.refresh(), self._print_canvas, pace, edit)
 
     def _on_stage(self, event: dict[str, Any]) -> None:
         self._reveals.flush()
@@ -131,11 +133,13 @@ class Display:
             self._live.refresh()
         self._say(self._head(canvas))
         if self._colour:
-            cells = canvas_text(canvas.cells, canvas.given, canvas.order, canvas.columns, width)
-            self._say(_indented([*cells.split("\n", allow_blank=True), legend(), Text()]))
+            cells = canvas_text(canvas.cells, canvas.given, canvas.order, canvas.columns, width, signs=canvas.signs)
+            edits = [Text.assemble((edits_legend(canvas), "dim"))] if canvas.edits else []
+            self._say(_indented([*cells.split("\n", allow_blank=True), legend(), *edits, Text()]))
             return
-        lines = canvas_plain(canvas.cells, canvas.given, canvas.order, canvas.columns, width).split("\n")
+        lines = canvas_plain(canvas.cells, canvas.given, canvas.order, canvas.columns, width, canvas.signs).split("\n")
         explained = [order_legend(canvas.order)] if canvas.columns is None else []
+        explained += [edits_legend(canvas)] if canvas.edits else []
         self._say(_indented([Text(line) for line in (*lines, *explained, "")]))
 
     def _head(self, canvas: Canvas) -> Text:
@@ -149,7 +153,9 @@ class Display:
         parts: list[ConsoleRenderable] = []
         canvas, meter = self._reveals.current, self._meter
         if canvas is not None:
-            cells = canvas_text(canvas.cells, canvas.given, canvas.order, canvas.columns, self._canvas_width(), canvas.fresh)
+            seen, struck = with_gone(canvas)
+            width = self._canvas_width()
+            cells = canvas_text(seen.cells, seen.given, seen.order, seen.columns, width, seen.fresh, struck, seen.signs)
             lines = cells.split("\n", allow_blank=True)
             parts += [self._head(canvas), _indented([*lines[: max(self._console.height - OTHER_LINES, 1)], Text()])]
         if meter is not None and meter.unit:

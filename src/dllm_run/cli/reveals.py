@@ -1,6 +1,6 @@
 """Canvases that are being filled: one on show, the others waiting, and the pace at which steps are shown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,11 +40,18 @@ class Canvas:
     order: list[int | None] = field(init=False)
     fresh: frozenset[int] = frozenset()
     steps: int = 0
+    signs: list[str] = field(init=False)
+    """Under each cell the sign of the edit that wrote it, see `edits.py`; empty where none did."""
+    edits: dict[str, int] = field(default_factory=dict)
+    """How many edits of each kind there were."""
+    gone: dict[int, str] = field(default_factory=dict)
+    """What the last step deleted, by the position before which it stood."""
 
     def __post_init__(self) -> None:
         # A cell that is neither given nor masked was there from the start too.
         self.given = [fixed or cell != self.mask for fixed, cell in zip(self.given, self.cells, strict=True)]
         self.order = [None] * len(self.cells)
+        self.signs = [""] * len(self.cells)
 
     def reveal(self, positions: list[int], cells: list[str]) -> None:
         """Fill positions; a mask opens one again."""
@@ -58,7 +65,14 @@ class Canvas:
 class Reveals:
     """Plays the events of many canvases as if they came one canvas after the other, in the order in which they began."""
 
-    def __init__(self, shown: Callable[[], None], finished: Callable[[Canvas], None], pace: Pace | None) -> None:
+    def __init__(
+        self,
+        shown: Callable[[], None],
+        finished: Callable[[Canvas], None],
+        pace: Pace | None,
+        edit: Callable[[Canvas, Sequence[Mapping[str, Any]]], None],
+    ) -> None:
+        self._edit = edit
         self._shown = shown
         self._finished = finished
         self._pace = pace
@@ -66,7 +80,7 @@ class Reveals:
         self.current: Canvas | None = None
 
     def handle(self, event: dict[str, Any]) -> None:
-        """Take a canvas, reveal or canvas_done event; plays it and what waited for it, or keeps it for later."""
+        """Take a canvas, reveal, edits or canvas_done event; plays it and what waited for it, or keeps it for later."""
         request = event["request"]
         if event["event"] == "canvas":
             self._waiting.setdefault(request, [])
@@ -108,6 +122,8 @@ class Reveals:
         draw = self._pace is not None and self._pace.wait()
         if event["event"] == "canvas":
             self.current = Canvas(event["title"], list(event["cells"]), list(event["given"]), event["columns"], event["mask"])
+        elif self.current is not None and event["event"] == "edits":
+            self._edit(self.current, event["edits"])
         elif self.current is not None:
             self.current.reveal(event["positions"], event["cells"])
         if draw:
