@@ -3,17 +3,17 @@
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from rich.console import Console, ConsoleRenderable, Group
 from rich.live import Live
 from rich.text import Text
 
-from dllm_run.cli.canvas import canvas_plain, canvas_text, legend, order_legend, visible, visible_lines
+from dllm_run.cli.canvas import DOUBT_LEGEND, canvas_plain, canvas_text, legend, order_legend, visible, visible_lines
 from dllm_run.cli.curve import curve_text
 from dllm_run.cli.progress import Meter, clock_text
 from dllm_run.cli.results import result_table
-from dllm_run.cli.reveals import Canvas, Pace, Reveals
+from dllm_run.cli.reveals import DOUBTS, Canvas, Pace, Reveals
 
 INDENT = 2
 CANVAS_WIDTH = 78
@@ -22,18 +22,40 @@ OTHER_LINES = 5
 """Lines of the live area that are not cells: title, blanks, progress, and the line of the cursor."""
 
 
+class Shade(NamedTuple):
+    """What the colours of a canvas say, or the digits under it."""
+
+    values: Callable[[Canvas], list[int | None]]
+    last: int | None
+    """The value that has the last colour; None: the largest there is."""
+    ends: tuple[str, str]
+    head: str
+    explained: Callable[[list[int | None]], str]
+
+
+SHADES = {
+    "order": Shade(lambda canvas: canvas.order, None, ("filled early", "late"), "order", order_legend),
+    "confidence": Shade(lambda canvas: canvas.doubts(), DOUBTS, ("certain", "doubtful"), "doubt", lambda values: DOUBT_LEGEND),
+}
+
+
 class Display:
-    """Shows events on a console: with a live area on a terminal if `animate`, as plain lines in a pipe or under NO_COLOR."""
+    """Shows events on a console: with a live area on a terminal if `animate`, as plain lines in a pipe or under NO_COLOR.
+
+    Canvases are coloured by `color`, the `order` in which they were filled or the `confidence` with which.
+    """
 
     def __init__(
         self,
         console: Console,
         *,
         animate: bool,
+        color: str = "order",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._console = console
+        self._shade = SHADES[color]
         self._clock = clock
         self._sleep = sleep
         self._colour = console.is_terminal and not (console.no_color or console.color_system is None or console.is_dumb_terminal)
@@ -73,6 +95,10 @@ class Display:
         handler = self._handlers.get(event.get("event", ""))
         if handler is not None:
             handler(event)
+
+    def finish(self) -> None:
+        """No further event comes: what is on show ends."""
+        self._reveals.flush()
 
     def _new_reveals(self) -> Reveals:
         pace = Pace(self._clock, self._sleep) if self._moving else None
@@ -131,11 +157,12 @@ class Display:
             self._live.refresh()
         self._say(self._head(canvas))
         if self._colour:
-            cells = canvas_text(canvas.cells, canvas.given, canvas.order, canvas.columns, width)
-            self._say(_indented([*cells.split("\n", allow_blank=True), legend(), Text()]))
+            cells = self._cells(canvas, width)
+            self._say(_indented([*cells.split("\n", allow_blank=True), legend(*self._shade.ends), Text()]))
             return
-        lines = canvas_plain(canvas.cells, canvas.given, canvas.order, canvas.columns, width).split("\n")
-        explained = [order_legend(canvas.order)] if canvas.columns is None else []
+        values = self._shade.values(canvas)
+        lines = canvas_plain(canvas.cells, canvas.given, values, canvas.columns, width, self._shade.head).split("\n")
+        explained = [self._shade.explained(values)] if canvas.columns is None else []
         self._say(_indented([Text(line) for line in (*lines, *explained, "")]))
 
     def _head(self, canvas: Canvas) -> Text:
@@ -149,7 +176,7 @@ class Display:
         parts: list[ConsoleRenderable] = []
         canvas, meter = self._reveals.current, self._meter
         if canvas is not None:
-            cells = canvas_text(canvas.cells, canvas.given, canvas.order, canvas.columns, self._canvas_width(), canvas.fresh)
+            cells = self._cells(canvas, self._canvas_width(), canvas.fresh)
             lines = cells.split("\n", allow_blank=True)
             parts += [self._head(canvas), _indented([*lines[: max(self._console.height - OTHER_LINES, 1)], Text()])]
         if meter is not None and meter.unit:
@@ -157,6 +184,10 @@ class Display:
         elif meter is not None:
             parts.append(Text.assemble((meter.stage, "bold"), (f"  starting  {clock_text(self._clock() - self._started)}", "dim")))
         return Group(*parts)
+
+    def _cells(self, canvas: Canvas, width: int, fresh: frozenset[int] = frozenset()) -> Text:
+        values, again = self._shade.values(canvas), frozenset(canvas.again)
+        return canvas_text(canvas.cells, canvas.given, values, canvas.columns, width, fresh, again=again, last=self._shade.last)
 
     def _canvas_width(self) -> int:
         return max(min(CANVAS_WIDTH, self._console.width - INDENT), 1)
