@@ -100,7 +100,17 @@ class Server:
         self._samples(asked, prompts_of(self.context, self.body, self.loaded.tokens))
 
     def _texts(self, asked: Asked) -> None:
-        self._samples(asked, continuations(self.body, asked["texts"], self.loaded.tokens))
+        prompts = continuations(self.body, asked["texts"], self.loaded.tokens)
+        for index, request in enumerate(prompts.requests):
+            if len(request.tokens) > self._positions:
+                text = f"prompt {index + 1} has {request.prompt} tokens, and with {len(request.tokens) - request.prompt} new ones"
+                raise Failure(f"{text} it does not fit the model's {self._positions}")
+        self._samples(asked, prompts)
+
+    @property
+    def _positions(self) -> int:
+        """The longest sequence that the model is built for."""
+        return int(self.loaded.denoiser.network.config.max_position_embeddings)
 
     def _samples(self, asked: Asked, prompts: Prompts) -> None:
         # What a request costs is told with it.
@@ -126,8 +136,8 @@ class Server:
             raise Failure("the model was not trained on conversations")
         body, tokens, number = self.body, self.loaded.tokens, asked["number"]
         assert body.max_new_tokens is not None
-        positions = int(self.loaded.denoiser.network.config.max_position_embeddings)
-        request = turn_to_answer(asked["messages"], self.template, tokens, id=number, answer=body.max_new_tokens, positions=positions)
+        messages, positions = asked["messages"], self._positions
+        request = turn_to_answer(messages, self.template, tokens, id=number, answer=body.max_new_tokens, positions=positions)
         [item] = self._one(request, number)
         self.told("filled", {"number": number, "text": answer_of(item.tokens, request, tokens)})
         self.told("finished", {"number": number, "results": {"samples": 1, "passes": item.passes}})

@@ -68,6 +68,11 @@ class Child:
         if not broken:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def ready(self, tell: Callable[[Event], None]) -> Event:
         """Wait for the model; `tell` what happens meanwhile. Raises StageFailed where it cannot be loaded."""
         for event in self._events():

@@ -225,7 +225,8 @@ def _upstream(plan: Plan, point: Point, stage_id: str) -> Plan:
             wanted.update(need.stage for need in plan.stages[found].needs)
     stages = {found: stage for found, stage in plan.stages.items() if found in wanted}
     read_ = {locator for stage in stages.values() for locator in stage.inputs}
-    here = {name: found for name, found in point.stages.items() if found in wanted}
+    # A data set goes by the name of a stage that reads it, of which there may be several.
+    here = {name: found for name, found in point.stages.items() if found in wanted and point.stages[name.removesuffix(".data")] in wanted}
     return replace(
         plan,
         stages=stages,
