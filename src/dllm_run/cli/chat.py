@@ -64,7 +64,7 @@ def _document(found: Sampled, conversation: Conversation) -> dict[str, object]:
 
 
 def _converse(conversation: Conversation, child: Child, answers: Answers, *, quiet: bool) -> None:
-    for line in _lines(answers):
+    for line in _lines():
         question = line.strip()
         if not question:
             continue
@@ -79,7 +79,7 @@ def _converse(conversation: Conversation, child: Child, answers: Answers, *, qui
         if answer is None:
             continue
         conversation.answered(question, answer)
-        if not quiet:
+        if answers.on_terminal or not quiet:
             answers.answer(answer)
 
 
@@ -127,9 +127,9 @@ def _cancelling(child: Child) -> Iterator[_Asked]:
         signal.signal(signal.SIGINT, before)
 
 
-def _lines(answers: Answers) -> Iterator[str]:
+def _lines() -> Iterator[str]:
     """What the user says: at a prompt that remembers lines, or from a pipe."""
-    if not (sys.stdin.isatty() and answers.on_terminal):
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
         yield from sys.stdin
         return
     with contextlib.suppress(ImportError):

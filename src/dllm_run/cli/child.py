@@ -22,7 +22,6 @@ from .sampled import Sampled
 Event = dict[str, Any]
 ENDS = ("finished", "refused", "cancelled")
 """Events after which what was asked is over."""
-_WAIT_SECONDS = 5.0
 
 
 class Child:
@@ -32,6 +31,7 @@ class Child:
         self._folder = Path(tempfile.mkdtemp(prefix="dllm-run-"))
         self._log = self._folder / "log.txt"
         self._asked = 0
+        self._log_is_told = False
         (self._folder / "plan.json").write_text(pretty(found.plan.to_json()), encoding="utf-8")
         # Words from outside lie beside the plan, as in a compiled tree.
         for path, data in found.compiled.inputs.items():
@@ -54,24 +54,14 @@ class Child:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        broken = self._process.poll() not in (None, 0)
         if self._process.poll() is None:
-            self._in.close()
-            try:
-                # Loading a model or a long step is not waited for when something went wrong here.
-                self._process.wait(_WAIT_SECONDS if kind is None else 0.2)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+            # It has nothing to save, and a long step is not waited for.
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._in.close()
         self._out.close()
-        # A log that was named to the user stays.
-        if not broken:
+        if not self._log_is_told:
             shutil.rmtree(self._folder, ignore_errors=True)
-
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self._process.pid
 
     def ready(self, tell: Callable[[Event], None]) -> Event:
         """Wait for the model; `tell` what happens meanwhile. Raises StageFailed where it cannot be loaded."""
@@ -115,6 +105,7 @@ class Child:
 
     def _death(self) -> StageFailed:
         code = self._process.wait()
+        self._log_is_told = True
         lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
