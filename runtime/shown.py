@@ -8,7 +8,8 @@ from .decode import Reveal
 from .tokenizers import Tokens
 
 SHOWN = 4
-MASK = "_"
+MASK = "\N{OBJECT REPLACEMENT CHARACTER}"
+"""Stands for a masked token: unlike an underscore, hardly ever a token of its own."""
 
 
 @dataclass(slots=True)

@@ -14,9 +14,9 @@ from dllm_run.specs.store import Entry
 
 ROW = {
     "masked": "A__ _",
-    "text": "Abc d",
+    "text": "A_c d",
     "tokens": [65, 98, 99, 32, 100, 0],
-    "pieces": ["A", "b", "c", " ", "d", ""],
+    "pieces": ["A", "_", "c", " ", "d", ""],
     "step": [-1, 2, 0, -1, 2, -2],
     "probability": [1.0, 0.5, 0.85, 1.0, 0.25, 1.0],
 }
@@ -41,7 +41,7 @@ def played(stage: Kept, number: int | None = None) -> list[Canvas]:
 def test_a_trace_fills_the_canvas_in_the_order_of_its_steps(tmp_path: Path) -> None:
     [canvas] = played(kept(tmp_path, [ROW]))
     # The last token stands behind the end and was never asked for.
-    assert canvas.cells == ["A", "b", "c", " ", "d"]
+    assert canvas.cells == ["A", "_", "c", " ", "d"]
     assert canvas.given == [True, False, False, True, False]
     assert canvas.order == [None, 2, 1, None, 2]
     assert canvas.doubts() == [None, 6, 2, None, 8]
@@ -59,7 +59,7 @@ def test_what_was_told_of_a_sample_is_played_as_it_was_with_masks_that_came_back
     stage = kept(tmp_path, [ROW, ROW], events)
     assert list(replayed(stage, None))[-5:] == [event for event in events if event["event"] != "progress"]
     assert [(canvas.title, "".join(canvas.cells), canvas.note) for canvas in played(stage)] == [
-        ("sample 1", "Abc d", None),
+        ("sample 1", "A_c d", None),
         ("second", "y", "noted"),
     ]
     assert [canvas.title for canvas in played(stage, 1)] == ["sample 1"]
@@ -80,9 +80,9 @@ def test_replay_on_the_command_line_reads_what_the_stage_has_kept(folder: Folder
     (entry.output("samples") / "samples.jsonl").write_text(json.dumps(ROW) + "\n", encoding="utf-8")
     finish(entry)
     code, text = folder.said("sample", "small", "--replay")
-    assert code == 0 and "  Abc d\n   10 1\n" in text
+    assert code == 0 and "  A_c d\n   10 1\n" in text
     code, text = folder.said("sample", "spec.yaml", "--replay", "--color", "confidence")
-    assert code == 0 and "  Abc d\n   51 7\n" in text
+    assert code == 0 and "  A_c d\n   51 7\n" in text
     code, text = folder.said("sample", "--replay", "--json")
     assert code == 0 and json.loads(text)["samples"] == [ROW] and json.loads(text)["stage"] == "look"
     code, text = folder.said("sample", "small", "--replay", "--prompt", "x", "--steps", "3")

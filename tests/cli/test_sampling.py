@@ -151,7 +151,7 @@ def test_a_spec_of_a_model_alone_is_sampled_from(trained: Path, call: Call) -> N
         pytest.param(["sample", "talk", "--temperature", "0", "--seed", "1"], 3, "draws no random numbers", id="a seed for nothing"),
         pytest.param(["sample", "talk", "--temperature", "0", "-n", "2"], 2, "--temperature 1 draws", id="two samples that are one"),
         pytest.param(["sample", "talk", "--prompt", "x" * 5000], 1, "prompt 1 has 5000 tokens", id="a prompt that does not fit"),
-        pytest.param(["sample", "talk", "--stage", "luk"], 5, "did you mean look?", id="no such stage"),
+        pytest.param(["sample", "talk", "--stage", "lok"], 5, "did you mean look?", id="no such stage"),
         pytest.param(["sample", "nothing"], 5, "there is no spec, compiled tree or run nothing", id="no such run"),
         pytest.param(["sample", "spec.yaml", "-s", "stages.train.duration=21 steps"], 5, "train has no result", id="not trained yet"),
         pytest.param(["chat", "talk", "--stage", "plain"], 2, "`dllm-run sample talk --prompt TEXT`", id="a model that does not chat"),

@@ -16,7 +16,8 @@ from .sampled import point_of
 from .sides import find_side
 
 Event = dict[str, Any]
-MASK = "_"
+MASK = "\N{OBJECT REPLACEMENT CHARACTER}"
+"""Stands for a masked token: unlike an underscore, hardly ever a token of its own."""
 
 
 @dataclass(frozen=True, slots=True)
