@@ -238,12 +238,14 @@ print("code", code, "heavy", [name for name in {heavy!r} if name in sys.modules]
 
 
 def test_the_second_question_is_read_with_the_first_until_that_is_forgotten(call: Call) -> None:
-    words = ("chat", "talk", "--temperature", "0")
-    first, after, undone, alone = call(*words, said="say one\nsay two\n/undo\nsay two\n/reset\nsay two\n").stdout.splitlines()
-    (only,) = call(*words, said="say two\n").stdout.splitlines()
-    assert after == undone
-    assert alone == only
-    assert first and after != alone
+    first, second = "x" * 3000, "y" * 2000
+    found = call("chat", "talk", "--temperature", "0", "--json", said=f"{first}\n{second}\n/reset\n{second}\n")
+    messages = json.loads(found.stdout)["messages"]
+    # Only without the first is there room for the second.
+    assert [message["content"] for message in messages[::2]] == [second]
+    answered = json.loads(call("chat", "talk", "--temperature", "0", "--json", said=f"{first}\n").stdout)["messages"][1]["content"]
+    whole = f"u:{first};a:{answered};u:{second};a:"
+    assert f"a conversation of {len(whole.encode())} tokens with an answer of 12 does not fit the model's 4096" in found.stderr
 
 
 def test_a_conversation_in_json_is_one_document(call: Call) -> None:
