@@ -17,13 +17,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from dllm_run.specs.canonical import pretty
-from dllm_run.specs.environment import ALWAYS, RANK, UNLESS_GIVEN
+from dllm_run.specs.environment import RANK
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.plan import Plan, words_beside
 from dllm_run.specs.store import ANSWERED, Attempt, Entry, Runs, write_atomic
 from dllm_run.specs.word import using
 
 from .failure import Failure
+from .starting import redirect, set_environment, threads_of
 from .world import World, dies_with_parent, refuse_other, world_of
 
 if TYPE_CHECKING:
@@ -61,11 +62,9 @@ def _run(plan: Plan, arguments: argparse.Namespace) -> int:
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1
-    job = _Job(plan, arguments.stage, runs, Path(arguments.base), entry, world, _threads(plan, arguments, entry, world))
-    # The threads are read when torch is loaded, so they are set before.
-    os.environ.update({**ALWAYS, "OMP_NUM_THREADS": str(job.threads)})
-    for name, value in UNLESS_GIVEN.items():
-        os.environ.setdefault(name, value)
+    threads = threads_of(plan.stages[arguments.stage].body.compute, entry, asked=arguments.threads, local_size=world.local_size)
+    job = _Job(plan, arguments.stage, runs, Path(arguments.base), entry, world, threads)
+    set_environment(job.threads)
     if world.size > 1:
         dies_with_parent()
     else:
@@ -86,15 +85,6 @@ class _Job:
     entry: Entry
     world: World
     threads: int
-
-
-def _threads(plan: Plan, arguments: argparse.Namespace, entry: Entry, world: World) -> int:
-    """The same bits need the same number, so that a run that continues has that of its last attempt."""
-    earlier = (attempt.status().get("threads") for attempt in reversed(entry.attempts()))
-    known = next((threads for threads in earlier if threads), None)
-    cores = max(1, len(os.sched_getaffinity(0)) // world.local_size)
-    found: int = arguments.threads or plan.stages[arguments.stage].body.compute.threads or known or cores
-    return found
 
 
 def _lead(job: _Job) -> int:
@@ -120,7 +110,7 @@ def _follow(job: _Job) -> int:
         meeting.leave()
         return 0
     attempt = job.entry.attempt(number)
-    _redirect(attempt.log_of(job.world.rank))
+    redirect(attempt.log_of(job.world.rank))
     return _execute(job, attempt, meeting)
 
 
@@ -170,15 +160,8 @@ def _begin(job: _Job) -> Attempt:
     }
     attempt.write_status(status)
     print(f"{name} ({job.stage_id}): attempt {attempt.number}, log {attempt.log}", file=sys.stderr, flush=True)
-    _redirect(attempt.log)
+    redirect(attempt.log)
     return attempt
-
-
-def _redirect(log: Path) -> None:
-    """From here on everything, also what libraries print from C, goes to the log."""
-    with log.open("ab") as stream:
-        os.dup2(stream.fileno(), sys.stdout.fileno())
-        os.dup2(stream.fileno(), sys.stderr.fileno())
 
 
 def _execute(job: _Job, attempt: Attempt, meeting: "Meeting | None") -> int:

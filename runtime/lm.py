@@ -20,8 +20,9 @@ from .gen_kwargs import Wanted, wanted
 from .generate import Generator
 from .journal import Journal
 from .models import Loaded
+from .prompts import answer_of
 from .scoring import Estimate, Scorer, Text
-from .shown import Show
+from .shown import SHOWN, Show
 
 Note = Callable[[str], str | None]
 Place = tuple[str | None, int | None, int]
@@ -158,15 +159,7 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
     def _answer(self, full: list[int], request: Request, settings: Wanted) -> str:
         if settings.infill:
             return self.loaded.tokens.decode(full)
-        answer = full[request.prompt :]
-        for token in self.loaded.tokens.stops:
-            if token in answer:
-                answer = answer[: answer.index(token)]
-        text = self.loaded.tokens.decode(answer)
-        for stop in (*settings.until, self.loaded.tokens.turn_text):
-            if stop and stop in text:
-                text = text[: text.index(stop)]
-        return text
+        return answer_of(full, request, self.loaded.tokens, settings.until)
 
     def _estimates(self, texts: Sequence[Text]) -> list[Estimate]:
         if self.scorer is None:
@@ -198,7 +191,7 @@ class DiffusionLM(LM):  # type: ignore[misc]  # lm-eval has no types
         """What each canvas says when full; what the journal knows is not filled again."""
         keys = [_key(kind, canvas) for canvas in canvases]
         size = CHUNK * generator.batch
-        show = Show(self.context, self.loaded.tokens, shown=0 if kind == "answer" else 1 << 30)
+        show = Show(self.context, self.loaded.tokens, most=SHOWN if kind == "answer" else 0)
         for number, start in enumerate(range(0, len(canvases), size)):
             part = range(start, min(start + size, len(canvases)))
             # A part is filled whole or not at all: neighbours in a batch are the same in a run that was killed.

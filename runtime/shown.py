@@ -10,7 +10,8 @@ from .edit_log import NAMES, Happened
 from .tokenizers import Tokens
 
 SHOWN = 4
-MASK = "_"
+MASK = "\N{OBJECT REPLACEMENT CHARACTER}"
+"""Stands for a masked token: unlike an underscore, hardly ever a token of its own."""
 
 
 @dataclass(slots=True)
@@ -22,20 +23,23 @@ class Show:
     columns: int | None = None
     """Cells of a line where the canvas is a grid."""
     shown: int = 0
+    most: int = SHOWN
+    """Canvases that are shown."""
+    answers_only: bool = False
+    """Whether what stands before an answer is left out."""
     _shown: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Index of a running request to the number of its canvas, and the tokens in front of its text."""
 
     def begin(self, index: int, request: Request, title: str) -> None:
         """A request starts: it is shown while any are left to show."""
-        if self.shown == SHOWN:
+        if self.shown >= self.most:
             return
-        self._shown[index] = (self.shown, self._hidden(request.tokens))
-        shown = self._visible(request.tokens)
+        hidden = request.prompt if self.answers_only else self._hidden(request.tokens)
+        self._shown[index] = (self.shown, hidden)
+        shown = self._visible(request.tokens, hidden)
         given = [token != self.tokens.mask for token in shown]
-        self.context.emit(
-            "canvas",
-            {"request": self.shown, "title": title, "cells": self._cells(shown), "given": given, "columns": self.columns, "mask": MASK},
-        )
+        canvas = {"cells": self._cells(shown), "given": given, "columns": self.columns, "mask": MASK}
+        self.context.emit("canvas", {"request": self.shown, "sample": index, "title": title, **canvas})
         self.shown += 1
 
     def reveal(self, found: Reveal) -> None:
@@ -75,20 +79,15 @@ class Show:
             self.context.emit("canvas_done", {"request": self._shown.pop(index)[0], "note": note})
 
     def _cells(self, ids: list[int]) -> list[str]:
-        return [MASK if token == self.tokens.mask else piece for token, piece in zip(ids, self._pieces(ids), strict=True)]
+        return [MASK if token == self.tokens.mask else piece for token, piece in zip(ids, self.tokens.silent_pieces(ids), strict=True)]
 
     def _hidden(self, ids: list[int]) -> int:
         """Tokens before the text that are no part of it."""
         begin = self.tokens.begin
         return len(begin) if begin and tuple(ids[: len(begin)]) == begin else 0
 
-    def _visible(self, ids: list[int]) -> list[int]:
+    def _visible(self, ids: list[int], hidden: int) -> list[int]:
         """The row without the tokens that open and close every text."""
         end = self.tokens.end
         stop = len(ids) - len(end) if end and tuple(ids[-len(end) :]) == end else len(ids)
-        return ids[self._hidden(ids) : stop]
-
-    def _pieces(self, ids: list[int]) -> list[str]:
-        return [
-            "" if token in self.tokens.begin + self.tokens.end else piece for token, piece in zip(ids, self.tokens.pieces(ids), strict=True)
-        ]
+        return ids[hidden:stop]

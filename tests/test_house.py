@@ -59,6 +59,8 @@ LAYERS = ("specs", "compiler", "launchers", "runtime", "src/dllm_run/cli")
         pytest.param(["lock", "spec.yaml"], id="lock"),
         pytest.param(["fetch", "spec.yaml"], id="fetch"),
         pytest.param(["migrate", "spec.yaml"], id="migrate"),
+        pytest.param(["sample", "--help"], id="sample"),
+        pytest.param(["chat", "--help"], id="chat"),
     ],
 )
 def test_a_planning_verb_imports_nothing_that_computes(arguments: list[str], tmp_path: Path) -> None:

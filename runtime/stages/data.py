@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dllm_run.specs.locator import is_task_file
+from dllm_run.specs.vocabulary.data import Data
 from dllm_run.specs.vocabulary.stages.data import DataStage
 
 from ..context import Context
@@ -62,10 +63,15 @@ def run(context: Context) -> dict[str, Any]:
 
 def encoder_of(context: Context, body: DataStage) -> Encoder:
     """What turns the rows of a stage into tokens."""
-    named = body.data.chat_template
-    path = context.input_files(named)[0].path if isinstance(named, str) and is_task_file(named) else None
     tokens = tokenizer_of(context, body.tokenizer, body.special_tokens)
-    return Encoder(data=body.data, tokens=tokens, start=body.start, template=template_text(body.data, path))
+    return Encoder(data=body.data, tokens=tokens, start=body.start, template=template_of(context, body.data))
+
+
+def template_of(context: Context, data: Data) -> str | None:
+    """The chat template that a data set names, read where it is a file. Raises Failure where that is missing."""
+    named = data.chat_template
+    path = context.input_files(named)[0].path if isinstance(named, str) and is_task_file(named) else None
+    return template_text(data, path)
 
 
 def _processes(context: Context, body: DataStage, spool: Spool) -> int:

@@ -119,6 +119,11 @@ class Tokens:
         """The text of each token on its own."""
         return [self.fast.decode([token], clean_up_tokenization_spaces=False) for token in ids]
 
+    def silent_pieces(self, ids: list[int]) -> list[str]:
+        """The same, with nothing for the tokens that open and close texts and messages."""
+        silent = {*self.begin, *self.stops}
+        return ["" if token in silent else piece for token, piece in zip(ids, self.pieces(ids), strict=True)]
+
     def decode(self, ids: list[int]) -> str:
         """The text of a sequence, special tokens left out."""
         return str(self.fast.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

@@ -471,3 +471,54 @@ def test_a_canvas_taller_than_the_terminal_leaves_the_progress_line_in_sight() -
 def test_the_display_imports_neither_torch_nor_plotext() -> None:
     code = "import sys, dllm_run.cli.display, dllm_run.cli.follow; print({'torch', 'plotext', 'transformers'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+# --- certainty, and masks that come back
+
+
+def filled(*reveals: tuple[list[int], list[str], list[float]]) -> list[Event]:
+    canvas: Event = {"event": "canvas", "request": 0, "title": "t", "cells": ["A", *"____"], "given": [True, *[False] * 4]}
+    steps: list[Event] = [
+        {"event": "reveal", "request": 0, "positions": places, "cells": cells, "confidence": sure} for places, cells, sure in reveals
+    ]
+    return [{**canvas, "columns": None, "mask": "_"}, *steps, {"event": "canvas_done", "request": 0, "note": None}]
+
+
+UNSURE = (([1], ["b"], [0.999]), ([2], ["c"], [0.5]), ([3, 4], ["d", "e"], [0.0, 0.25]))
+
+
+def test_under_a_text_in_a_pipe_stand_tenths_of_doubt_where_they_are_asked_for() -> None:
+    console, clock = pipe_console(), Clock()
+    with Display(console, animate=True, color="confidence", clock=clock, sleep=clock.sleep) as display:
+        for event in filled(*UNSURE):
+            display.handle(event)
+    assert written(console).splitlines()[1:4] == [
+        "  Abcde",
+        "   0597",
+        "  (under each line, the doubt of the model: 0 certain, 9 next to impossible)",
+    ]
+
+
+def test_colours_of_doubt_do_not_depend_on_what_else_is_on_the_canvas() -> None:
+    def colours(*reveals: tuple[list[int], list[str], list[float]]) -> list[str]:
+        console, clock = terminal(), Clock()
+        with Display(console, animate=False, color="confidence", clock=clock, sleep=clock.sleep) as display:
+            for event in filled(*reveals):
+                display.handle(event)
+        return re.findall(r"\x1b\[38;2;([0-9;]+)m([a-e])", written(console))  # type: ignore[no-any-return]
+
+    every = {cell: colour for colour, cell in colours(*UNSURE)}
+    alone = {cell: colour for colour, cell in colours(UNSURE[1])}
+    assert alone["c"] == every["c"]
+    assert every["b"] == "0;150;215" and every["d"] == "235;115;0"
+
+
+def test_a_mask_that_came_back_looks_unlike_one_that_was_never_filled_until_it_is_filled_again() -> None:
+    console, clock, frames = terminal(), Clock(), []
+    with Display(console, animate=True, clock=clock, sleep=clock.sleep) as display:
+        for event in filled(([1], ["b"], [0.9]), ([1], ["_"], [0.0]), ([1], ["x"], [0.5]))[:-1]:
+            display.handle(event)
+            other = terminal()
+            other.print(display._frame())
+            frames.append(re.sub(r"\x1b\[[0-9;]*m", "", written(other)).splitlines()[1].strip())
+    assert frames == ["A░░░░", "Ab░░░", "A▒░░░", "Ax░░░"]

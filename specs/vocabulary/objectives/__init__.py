@@ -1,7 +1,7 @@
 """Objectives: what a training stage minimises."""
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from dllm_run.specs.word import Word
 
@@ -48,3 +48,7 @@ class Objective(Word):
     def in_strata(self) -> bool:
         """Whether the rows of a global batch are masked the more the later they stand in it."""
         return False
+
+    def sampler(self) -> dict[str, Any]:
+        """The sampler, as a spec writes it, of whoever wants to see what the model writes and names none."""
+        return {"type": "llada"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dllm_run.specs.compatibility import Condition, Inert, Relation, Requirement, Row
 from dllm_run.specs.field import leaf
@@ -77,6 +77,9 @@ class Bd3lm(Masked):
     def in_strata(self) -> bool:
         # With a time for each block, every row has blocks in all strata.
         return self.time_per == "sequence" and self.block_size > 1 and Masked.in_strata(self)
+
+    def sampler(self) -> dict[str, Any]:
+        return {"type": "bd3lm", "block_size": self.block_size}
 
     def problems(self) -> Iterator[Problem]:
         """Times that cannot be drawn, and weights that look ahead."""

@@ -1,7 +1,7 @@
 """Dream's objective: masked diffusion whose tokens count by how much clean text stands around them."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dllm_run.specs.compatibility import Row
 from dllm_run.specs.field import leaf
@@ -19,3 +19,6 @@ class Dream(Masked):
     table: ClassVar[tuple[Row, ...]] = (BOTH_SIDES, *Masked.table)
 
     weighting: Weighting = leaf("Weight of a masked token.", factory=Cart)
+
+    def sampler(self) -> dict[str, Any]:
+        return {"type": "dream"}

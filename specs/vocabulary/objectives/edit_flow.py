@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dllm_run.specs.compatibility import Condition, Inert, Relation, Requirement, Row
 from dllm_run.specs.field import fields_of, leaf
@@ -100,6 +100,9 @@ class EditFlow(Objective):
             code="E451",
             cure=("prepared.start", self.start.word) if plain else None,
         )
+
+    def sampler(self) -> dict[str, Any]:
+        return {"type": "edit_flow"}
 
     def data_start(self) -> Start:
         return self.start

@@ -14,7 +14,10 @@ from rich.style import Style
 from rich.text import Text
 
 OPEN = "_"
+AGAIN = "▒"
+"""Was filled, and is open again."""
 GIVEN = "."
+DOUBT_LEGEND = "(under each line, the doubt of the model: 0 certain, 9 next to impossible)"
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 # Early, middle, late: told apart on dark and on light backgrounds, and by people who see little red or green.
 RAMP = ((0, 150, 215), (165, 85, 205), (235, 115, 0))
@@ -48,10 +51,10 @@ def ramp(share: float) -> Style:
     return Style(color=Color.from_rgb(red, green, blue))
 
 
-def legend() -> Text:
-    """One line that explains the colours."""
+def legend(first: str = "filled early", last: str = "late") -> Text:
+    """One line that explains the colours, from that of `first` to that of `last`."""
     blocks = [("■", ramp(step / 9)) for step in range(10)]
-    return Text.assemble(("filled early ", "dim"), *blocks, (" late, given cells dim", "dim"))
+    return Text.assemble((f"{first} ", "dim"), *blocks, (f" {last}, given cells dim", "dim"))
 
 
 def canvas_text(
@@ -61,15 +64,20 @@ def canvas_text(
     columns: int | None,
     width: int,
     fresh: frozenset[int] = frozenset(),
+    *,
+    again: frozenset[int] = frozenset(),
+    last: int | None = None,
     struck: frozenset[int] = frozenset(),
     signs: Sequence[str] = (),
 ) -> Text:
     """The canvas in colours: given cells dim, filled ones along the ramp, positions in `fresh` in reverse.
 
+    Positions in `again` were filled and are open again. The ramp ends at `last`; None: at the last step.
     Of edits: positions in `struck` crossed out, those with a sign that is no insertion's underlined.
     """
     shown = _shown(cells, given, order, "░" if columns is None else OPEN)
-    styles = _styles(given, order, fresh)
+    shown = [AGAIN if at in again else cell for at, cell in enumerate(shown)]
+    styles = _styles(given, order, fresh, last)
     for position, style in enumerate(styles):
         if position in struck:
             styles[position] = Style(strike=True, dim=True)
@@ -92,6 +100,7 @@ def canvas_plain(
     order: Sequence[int | None],
     columns: int | None,
     width: int,
+    head: str = "order",
     signs: Sequence[str] = (),
 ) -> str:
     """The canvas without colours: a grid as start, finish and order side by side; text with a digit of the order under each character.
@@ -103,7 +112,7 @@ def canvas_plain(
         return _plain_text(shown, order, width, signs if any(signs) else ())
     start = [cell if fixed else OPEN for cell, fixed in zip(cells, given, strict=True)]
     steps = [GIVEN if fixed else OPEN if step is None else str(step) for fixed, step in zip(given, order, strict=True)]
-    blocks = [_block("start", start, columns), _block("finished", shown, columns), _block("order", steps, columns, right=True)]
+    blocks = [_block("start", start, columns), _block("finished", shown, columns), _block(head, steps, columns, right=True)]
     if sum(cell_len(block[0]) for block in blocks) + 8 > width:
         return "\n".join(line.rstrip() for block in blocks for line in block)
     middle = len(blocks[0]) // 2
@@ -128,8 +137,8 @@ def _shown(cells: Sequence[str], given: Sequence[bool], order: Sequence[int | No
     return [cell if fixed or step is not None else hole for cell, fixed, step in zip(cells, given, order, strict=True)]
 
 
-def _styles(given: Sequence[bool], order: Sequence[int | None], fresh: frozenset[int]) -> list[Style]:
-    last = max((step for step in order if step is not None), default=1)
+def _styles(given: Sequence[bool], order: Sequence[int | None], fresh: frozenset[int], last: int | None) -> list[Style]:
+    last = last or max((step for step in order if step is not None), default=1)
     styles = []
     for position, (fixed, step) in enumerate(zip(given, order, strict=True)):
         style = Style(dim=True) if fixed or step is None else ramp((step - 1) / max(last - 1, 1))

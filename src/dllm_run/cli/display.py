@@ -3,18 +3,18 @@
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from rich.console import Console, ConsoleRenderable, Group
 from rich.live import Live
 from rich.text import Text
 
-from dllm_run.cli.canvas import canvas_plain, canvas_text, legend, order_legend, visible, visible_lines
+from dllm_run.cli.canvas import DOUBT_LEGEND, canvas_plain, canvas_text, legend, order_legend, visible, visible_lines
 from dllm_run.cli.curve import curve_text
 from dllm_run.cli.edits import edit, edits_legend, with_gone
 from dllm_run.cli.progress import Meter, clock_text
 from dllm_run.cli.results import result_table
-from dllm_run.cli.reveals import Canvas, Pace, Reveals
+from dllm_run.cli.reveals import DOUBTS, Canvas, Pace, Reveals
 
 INDENT = 2
 CANVAS_WIDTH = 78
@@ -23,18 +23,40 @@ OTHER_LINES = 5
 """Lines of the live area that are not cells: title, blanks, progress, and the line of the cursor."""
 
 
+class Shade(NamedTuple):
+    """What the colours of a canvas say, or the digits under it."""
+
+    values: Callable[[Canvas], list[int | None]]
+    last: int | None
+    """The value that has the last colour; None: the largest there is."""
+    ends: tuple[str, str]
+    head: str
+    explained: Callable[[list[int | None]], str]
+
+
+SHADES = {
+    "order": Shade(lambda canvas: canvas.order, None, ("filled early", "late"), "order", order_legend),
+    "confidence": Shade(lambda canvas: canvas.doubts(), DOUBTS, ("certain", "doubtful"), "doubt", lambda values: DOUBT_LEGEND),
+}
+
+
 class Display:
-    """Shows events on a console: with a live area on a terminal if `animate`, as plain lines in a pipe or under NO_COLOR."""
+    """Shows events on a console: with a live area on a terminal if `animate`, as plain lines in a pipe or under NO_COLOR.
+
+    Canvases are coloured by `color`, the `order` in which they were filled or the `confidence` with which.
+    """
 
     def __init__(
         self,
         console: Console,
         *,
         animate: bool,
+        color: str = "order",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._console = console
+        self._shade = SHADES[color]
         self._clock = clock
         self._sleep = sleep
         self._colour = console.is_terminal and not (console.no_color or console.color_system is None or console.is_dumb_terminal)
@@ -75,6 +97,10 @@ class Display:
         handler = self._handlers.get(event.get("event", ""))
         if handler is not None:
             handler(event)
+
+    def finish(self) -> None:
+        """No further event comes: what is on show ends."""
+        self._reveals.flush()
 
     def _new_reveals(self) -> Reveals:
         pace = Pace(self._clock, self._sleep) if self._moving else None
@@ -133,12 +159,13 @@ class Display:
             self._live.refresh()
         self._say(self._head(canvas))
         if self._colour:
-            cells = canvas_text(canvas.cells, canvas.given, canvas.order, canvas.columns, width, signs=canvas.signs)
+            cells = self._cells(canvas, width)
             edits = [Text.assemble((edits_legend(canvas), "dim"))] if canvas.edits else []
-            self._say(_indented([*cells.split("\n", allow_blank=True), legend(), *edits, Text()]))
+            self._say(_indented([*cells.split("\n", allow_blank=True), legend(*self._shade.ends), *edits, Text()]))
             return
-        lines = canvas_plain(canvas.cells, canvas.given, canvas.order, canvas.columns, width, canvas.signs).split("\n")
-        explained = [order_legend(canvas.order)] if canvas.columns is None else []
+        values = self._shade.values(canvas)
+        lines = canvas_plain(canvas.cells, canvas.given, values, canvas.columns, width, self._shade.head, canvas.signs).split("\n")
+        explained = [self._shade.explained(values)] if canvas.columns is None else []
         explained += [edits_legend(canvas)] if canvas.edits else []
         self._say(_indented([Text(line) for line in (*lines, *explained, "")]))
 
@@ -154,8 +181,7 @@ class Display:
         canvas, meter = self._reveals.current, self._meter
         if canvas is not None:
             seen, struck = with_gone(canvas)
-            width = self._canvas_width()
-            cells = canvas_text(seen.cells, seen.given, seen.order, seen.columns, width, seen.fresh, struck, seen.signs)
+            cells = self._cells(seen, self._canvas_width(), seen.fresh, struck)
             lines = cells.split("\n", allow_blank=True)
             parts += [self._head(canvas), _indented([*lines[: max(self._console.height - OTHER_LINES, 1)], Text()])]
         if meter is not None and meter.unit:
@@ -163,6 +189,20 @@ class Display:
         elif meter is not None:
             parts.append(Text.assemble((meter.stage, "bold"), (f"  starting  {clock_text(self._clock() - self._started)}", "dim")))
         return Group(*parts)
+
+    def _cells(self, canvas: Canvas, width: int, fresh: frozenset[int] = frozenset(), struck: frozenset[int] = frozenset()) -> Text:
+        return canvas_text(
+            canvas.cells,
+            canvas.given,
+            self._shade.values(canvas),
+            canvas.columns,
+            width,
+            fresh,
+            again=frozenset(canvas.again),
+            last=self._shade.last,
+            struck=struck,
+            signs=canvas.signs,
+        )
 
     def _canvas_width(self) -> int:
         return max(min(CANVAS_WIDTH, self._console.width - INDENT), 1)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from dllm_run import __version__
-from dllm_run.cli.forms import DIFF
+from dllm_run.cli.forms import CHAT, DIFF, SAMPLE
 from dllm_run.specs.errors import DllmError, SpecError
 
 VERBS = {
@@ -22,6 +22,8 @@ VERBS = {
     "fetch": "download everything that a spec needs from a hub, so that it runs without a network",
     "run": "run a spec here; `dllm-run SPEC` for short",
     "show": "results of a run, or of what a spec has run",
+    "sample": "samples of a trained or published model, filling in before your eyes",
+    "chat": "a conversation with a trained or published model",
     "schema": "the language, as JSON Schema for editors or as a page to read",
     "lock": "write down the content of every input",
     "migrate": "rewrite a spec to the newest version of the language, comments and all",
@@ -33,6 +35,7 @@ SPEC is a YAML file or recipe:NAME (recipe:sudoku, recipe:quickstart). Try:
   dllm-run recipe:quickstart -s stages.train.duration="100 steps"
   dllm-run diff HEAD~1:spec.yaml spec.yaml          what changed, and which results stand
   dllm-run plan spec.yaml --explain train           why a stage runs, down to the field
+  dllm-run sample quickstart --prompt "def main("   text of a trained model, filling in before your eyes
 
 exit codes: 0 done, 1 a stage failed, 2 usage, 3 spec invalid, 4 differs in a result field,
             5 not found, 6 environment or lock, 130 interrupted
@@ -98,6 +101,8 @@ def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
         verb.add_argument("run", nargs="?", metavar="RUN", help="run id, name, folder, SPEC or recipe:NAME (default: the last run)")
         _set(verb)
         _runs(verb)
+    elif name in ("sample", "chat"):
+        _sampling(name, verb)
     elif name == "explain":
         text = "code (E311), path (stages.train.batch.micro), the end of one (learning_rate), or word (mdlm)"
         verb.add_argument("what", metavar="WHAT", help=text)
@@ -126,6 +131,36 @@ def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
         verb.add_argument("--check", action="store_true", help="write nothing; exit 4 if DIR is not what would be written")
     if name == "lock":
         verb.add_argument("--update", action="store_true", help="accept what is on this disk now in place of what is locked")
+
+
+def _sampling(name: str, verb: argparse.ArgumentParser) -> None:
+    verb.epilog, verb.formatter_class = {"sample": SAMPLE, "chat": CHAT}[name], argparse.RawDescriptionHelpFormatter
+    verb.add_argument("spec", nargs="?", metavar="SPEC", help="spec, recipe:NAME or run (default: the last run)")
+    verb.add_argument("--stage", metavar="NAME", help="stage that samples, or whose model does (default: the last)")
+    verb.add_argument("--point", metavar="NAME", help="point of a sweep, by name or id")
+    verb.add_argument("--sampler", metavar="SAMPLER", help='a word (llada), or "{type: llada, steps: 64}" (default: as the spec has it)')
+    verb.add_argument("--steps", type=int, metavar="N", help="steps of the sampler, in total")
+    verb.add_argument("--temperature", type=float, metavar="T", help="of the sampler; 0 draws nothing")
+    verb.add_argument("--seed", type=int, metavar="N", help="of what is drawn")
+    verb.add_argument("--max-new-tokens", type=int, metavar="N", help="tokens after a prompt, or of an answer")
+    if name == "sample":
+        text = "text to go on from, in place of the stage's prompts (may be repeated); -: each line of standard input"
+        verb.add_argument("--prompt", nargs="+", action="extend", metavar="TEXT", help=text)
+        verb.add_argument("-n", "--number", type=_count, metavar="N", help="samples of each prompt; of held-out rows: rows")
+        verb.add_argument("--replay", action="store_true", help="play the samples that a run has kept, without the model")
+        text = "what colours say: the order in which tokens came (default), or how certain the model was"
+        verb.add_argument("--color", choices=("order", "confidence"), default="order", help=text)
+    else:
+        verb.add_argument("--system", metavar="TEXT", help="message of the system that the conversation begins with")
+    _set(verb)
+    _runs(verb)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
 
 
 def _set(verb: argparse.ArgumentParser) -> None:

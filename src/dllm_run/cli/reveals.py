@@ -6,6 +6,7 @@ from typing import Any
 
 STEP_SECONDS = 0.06
 STAGE_SECONDS = 6.0
+DOUBTS = 10
 
 
 class Pace:
@@ -27,6 +28,11 @@ class Pace:
         return self._left > 0
 
 
+def doubt(probability: float) -> int:
+    """1 for what is certain, DOUBTS for what is next to impossible."""
+    return min(1 + int((1 - probability) * DOUBTS), DOUBTS)
+
+
 @dataclass(slots=True)
 class Canvas:
     """The cells of one request and what happened to them; `order` as in `canvas.py`, `fresh` is what the last step filled."""
@@ -38,6 +44,10 @@ class Canvas:
     mask: str
     note: str | None = None
     order: list[int | None] = field(init=False)
+    doubt: list[int | None] = field(init=False)
+    """From 1, certain, to DOUBTS, for each position that was filled with a probability."""
+    again: set[int] = field(default_factory=set)
+    """Positions that were filled and are open again."""
     fresh: frozenset[int] = frozenset()
     steps: int = 0
     signs: list[str] = field(init=False)
@@ -52,14 +62,25 @@ class Canvas:
         self.given = [fixed or cell != self.mask for fixed, cell in zip(self.given, self.cells, strict=True)]
         self.order = [None] * len(self.cells)
         self.signs = [""] * len(self.cells)
+        self.doubt = [None] * len(self.cells)
 
-    def reveal(self, positions: list[int], cells: list[str]) -> None:
-        """Fill positions; a mask opens one again."""
+    def reveal(self, positions: list[int], cells: list[str], confidence: list[float] | None = None) -> None:
+        """Fill positions, with the probabilities of what fills them; a mask opens one again."""
         self.steps += 1
-        for position, cell in zip(positions, cells, strict=True):
+        for place, (position, cell) in enumerate(zip(positions, cells, strict=True)):
+            opened = cell == self.mask
+            if opened and self.order[position] is not None:
+                self.again.add(position)
+            elif not opened:
+                self.again.discard(position)
             self.cells[position] = cell
-            self.order[position] = None if cell == self.mask else self.steps
+            self.order[position] = None if opened else self.steps
+            self.doubt[position] = None if opened or confidence is None else doubt(confidence[place])
         self.fresh = frozenset(positions)
+
+    def doubts(self) -> list[int | None]:
+        """The doubt of each position that is filled; what came without a probability counts as certain."""
+        return [None if step is None else found or 1 for step, found in zip(self.order, self.doubt, strict=True)]
 
 
 class Reveals:
@@ -70,7 +91,7 @@ class Reveals:
         shown: Callable[[], None],
         finished: Callable[[Canvas], None],
         pace: Pace | None,
-        edit: Callable[[Canvas, Sequence[Mapping[str, Any]]], None],
+        edit: Callable[[Canvas, Sequence[Mapping[str, Any]]], Canvas],
     ) -> None:
         self._edit = edit
         self._shown = shown
@@ -123,9 +144,9 @@ class Reveals:
         if event["event"] == "canvas":
             self.current = Canvas(event["title"], list(event["cells"]), list(event["given"]), event["columns"], event["mask"])
         elif self.current is not None and event["event"] == "edits":
-            self._edit(self.current, event["edits"])
+            self.current = self._edit(self.current, event["edits"])
         elif self.current is not None:
-            self.current.reveal(event["positions"], event["cells"])
+            self.current.reveal(event["positions"], event["cells"], event.get("confidence"))
         if draw:
             self._shown()
 

@@ -42,7 +42,7 @@ def find_side(text: str, flags: Sequence[str], runs: Runs) -> Found:
         raise missing
     if ":" in text and not text.startswith(RECIPE):
         return _in_git(text, flags)
-    raise _nothing(text, runs)
+    raise nothing_named(text, runs)
 
 
 def one_point(side: Side, wanted: str, of: str) -> Side:
@@ -92,7 +92,8 @@ def _splits(text: str) -> list[tuple[str, str]]:
     return [(text[:index], text[index + 1 :]) for index in reversed(range(len(text))) if text[index] == "/"]
 
 
-def _nothing(text: str, runs: Runs) -> NotFound:
+def nothing_named(text: str, runs: Runs) -> NotFound:
+    """What to say of a name that is no spec, compiled tree or run."""
     if text.startswith(RECIPE) or text.endswith((".yaml", ".yml")):
         try:
             find(text, ())
