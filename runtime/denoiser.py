@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
+import torch._inductor.config
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from dllm_run.specs.arithmetic import rows_of_chunk
 
@@ -43,6 +45,14 @@ class Denoiser(nn.Module):
         """Keep what a layer is given and nothing of what it computes: the backward pass computes that again."""
         # The reentrant form starts a backward pass of its own for each layer, which what gathers gradients on the way cannot follow.
         self.network.activation_checkpointing_enable({"use_reentrant": False})
+
+    def compile_layers(self) -> None:
+        """Compile every layer by itself: layers that are alike share what is compiled, and hooks around them stay what they are."""
+        # Dropout as it is drawn without compiling, or the noise of a run would depend on it.
+        torch._inductor.config.fallback_random = True
+        for module in self.network.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.compile()
 
     def body(self, tokens_BL: Tensor, seen: Seen) -> Tensor:
         """Hidden states [B, L, D], each where it stands."""

@@ -46,6 +46,8 @@ def train(context: Context) -> dict[str, Any]:
     adapt(loaded, body.model, Stream(context.seed, "adapter"))
     if body.compute.gradient_checkpointing:
         loaded.denoiser.recompute()
+    if body.compute.compile:
+        loaded.denoiser.compile_layers()
     average = Average(loaded.denoiser.network, body.ema) if body.ema is not None else None
     rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps, bucketing=body.batch.bucketing)
     reporter = Reporter(context, steps=steps, tokens_per_step=_mean_length(split) * body.batch.global_)

@@ -65,6 +65,7 @@ class Eval(Stage):
             message="the bound of `likelihood` reads both sides of a mask, and attention is {trait}",
         ),
         Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
+        Inert(option="compute.compile", reason="only training compiles its layers"),
         Inert(option="model.dropout", reason="only training drops anything"),
     )
 
