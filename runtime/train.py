@@ -24,10 +24,12 @@ from .history import history
 from .kept import write_kept
 from .models import adapt, load
 from .noise import Stream
-from .prepared import HELD_OUT, TRAIN, Sequences, Split
+from .prepared import HELD_OUT, TRAIN, Split
+from .reporter import Reporter
 from .sharing import adjust, continues, gathered, prepare, sharing
-from .trainer import DiffusionTrainer, Reporter
+from .trainer import DiffusionTrainer
 from .training_rows import TrainingRows, collate
+from .work import speedometer
 
 
 def train(context: Context) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def train(context: Context) -> dict[str, Any]:
         loaded.denoiser.compile_layers()
     average = Average(loaded.denoiser.network, body.ema) if body.ema is not None else None
     rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps, bucketing=body.batch.bucketing)
-    reporter = Reporter(context, steps=steps, tokens_per_step=_mean_length(split) * body.batch.global_)
+    reporter = Reporter(context, steps=steps, rows=body.batch.global_, speed=speedometer(loaded.denoiser.network, body.compute))
     parameters = loaded.denoiser.network.num_parameters()
     arguments = _arguments(body, context, steps)
     adjust(arguments, loaded.denoiser, body)
@@ -108,11 +110,6 @@ def _steps(body: Training, context: Context) -> int:
     steps = optimizer_steps(body.duration, batch=body.batch.global_, rows=known["sequences"], tokens=known["tokens"])
     assert steps is not None
     return steps
-
-
-def _mean_length(split: Sequences) -> float:
-    seen = min(len(split), 256)
-    return sum(len(split.sequence(index).tokens) for index in range(seen)) / seen
 
 
 def _arguments(body: Training, context: Context, steps: int) -> TrainingArguments:
