@@ -18,6 +18,7 @@ from dllm_run.specs.store import Attempt, Entry, Runs
 from dllm_run.specs.vocabulary.compute import Compute
 
 from .failure import Failure
+from .trackers import Tracker
 from .world import ALONE, World
 
 PROGRESS_SECONDS = 0.25
@@ -39,6 +40,8 @@ class Context:
     """Set by a signal: this process is asked to save what there is and stop."""
     interrupted: bool = False
     """Set when all processes have agreed to do so."""
+    trackers: list[Tracker] = field(default_factory=list)
+    """Where metrics go beside the JSON lines."""
     _last_progress: float = field(default=0.0)
 
     @property
@@ -113,9 +116,11 @@ class Context:
         self.emit("progress", {"unit": unit, "done": done, "total": total, **(numbers or {})})
         self.attempt.write_status({**self.attempt.status(), "unit": unit, "done": done, "total": total, **(numbers or {})})
 
-    def metric(self, values: Mapping[str, float]) -> None:
-        """Append one line of numbers."""
+    def metric(self, step: int, values: Mapping[str, float]) -> None:
+        """Append one line of numbers of a step."""
         if not self.world.first:
             return
         with self.attempt.metrics.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(values) + "\n")
+            stream.write(json.dumps({"step": step, **values}) + "\n")
+        for tracker in self.trackers:
+            tracker.log(step, values)

@@ -55,7 +55,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no ty
         lr = float(kwargs["lr_scheduler"].get_last_lr()[0])
         norm = {} if trainer.grad_norm is None else {"grad_norm": trainer.grad_norm}
         speed = self.speed.numbers(Work(*work), tokens=tokens, rows=self.rows, seconds=seconds)
-        self.context.metric({"step": state.global_step, "loss": loss, "learning_rate": lr, **norm, **speed})
+        self.context.metric(state.global_step, {"loss": loss, "learning_rate": lr, **norm, **speed})
         numbers = {"loss": loss, "tokens_per_second": self.tokens / max(self.seconds, 1e-9), "learning_rate": lr}
         self.context.progress("steps", state.global_step, self.steps, numbers)
         if self.context.interrupted:

@@ -27,13 +27,19 @@ from .noise import Stream
 from .prepared import HELD_OUT, TRAIN, Split
 from .reporter import Reporter
 from .sharing import adjust, continues, gathered, prepare, sharing
+from .tracking import tracked
 from .trainer import DiffusionTrainer
 from .training_rows import TrainingRows, collate
 from .work import speedometer
 
 
 def train(context: Context) -> dict[str, Any]:
-    """Run a training stage to its end, from its newest complete checkpoint if there is one."""
+    """Run a training stage to its end, from its newest complete checkpoint if there is one, with its trackers."""
+    with tracked(context):
+        return _train(context)
+
+
+def _train(context: Context) -> dict[str, Any]:
     body = context.stage.body
     assert isinstance(body, Training) and isinstance(body.data, Reference) and body.batch.micro is not None
     data = context.output_of(body.data)

@@ -166,7 +166,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
             )
         self.model_wrapped.train()
         measure = body.objective.held_out
-        self.context.metric({"step": self.state.global_step, measure: value})
+        self.context.metric(self.state.global_step, {measure: value})
         if body.checkpoint.best:
             self._keep_if_best(value)
         told = {"step": self.state.global_step, "bound": value, "measure": measure.replace("_", " "), "unit": body.objective.unit}
