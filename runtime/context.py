@@ -12,6 +12,7 @@ import torch
 from dllm_run.specs.hub import cache_folder
 from dllm_run.specs.inputs import input_files, is_downloaded
 from dllm_run.specs.locator import LocatedFile, sha256_of
+from dllm_run.specs.pace import Pace
 from dllm_run.specs.plan import Plan, PlannedStage
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.store import Attempt, Entry, Runs
@@ -43,6 +44,7 @@ class Context:
     trackers: list[Tracker] = field(default_factory=list)
     """Where metrics go beside the JSON lines."""
     _last_progress: float = field(default=0.0)
+    _pace: Pace = field(default_factory=Pace)
 
     @property
     def stage(self) -> PlannedStage:
@@ -106,15 +108,18 @@ class Context:
         self.emit("note", {"text": text})
 
     def progress(self, unit: str, done: int, total: int, numbers: Mapping[str, float] | None = None) -> None:
-        """Tell how far the stage is, at most a few times a second."""
+        """Tell how far the stage is, at most a few times a second, and as `eta` the seconds that it still takes, once that is known."""
         now = time.monotonic()
         if not self.world.first:
             return
+        self._pace.update(unit, done, total, now)
         if done < total and now - self._last_progress < PROGRESS_SECONDS:
             return
         self._last_progress = now
-        self.emit("progress", {"unit": unit, "done": done, "total": total, **(numbers or {})})
-        self.attempt.write_status({**self.attempt.status(), "unit": unit, "done": done, "total": total, **(numbers or {})})
+        left = self._pace.seconds_left
+        told = {"unit": unit, "done": done, "total": total, **(numbers or {}), **({} if left is None else {"eta": round(left, 1)})}
+        self.emit("progress", told)
+        self.attempt.write_status({**self.attempt.status(), **told})
 
     def metric(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line of numbers of a step."""

@@ -176,7 +176,14 @@ def _told(context: Context) -> dict[str, Any]:
     png = context.entry.path / "loss.png"
     name = measure.replace("_", " ")
     save_curve(png, found, measure=name, unit=unit)
-    shown = {"train": found.train, "held_out": found.held_out, "measure": name, "unit": unit, "png": str(_shown(png))}
+    shown = {
+        "train": found.train,
+        "held_out": found.held_out,
+        "learning_rate": found.learning_rate,
+        "measure": name,
+        "unit": unit,
+        "png": str(_shown(png)),
+    }
     context.emit("curve", shown)
     last = [loss for _, loss in found.train[-max(1, len(found.train) // 20) :]]
     return {
