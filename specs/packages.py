@@ -1,7 +1,7 @@
 """Packages that words need and that dllm-run does not bring: which of them are not here."""
 
-import importlib.util
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 from .inventory import Inventories
 from .vocabulary.stages import Stage
@@ -14,6 +14,6 @@ def missing_packages(stages: Iterable[Stage]) -> list[str]:
     found: dict[str, None] = {}
     for stage in stages:
         for _, word in inventories.of(stage).objects:
-            if isinstance(word, Word) and word.package and importlib.util.find_spec(word.package) is None:
+            if isinstance(word, Word) and word.package and find_spec(word.package) is None:
                 found[f"{word.word} needs the package {word.package}, which is not here: `pip install 'dllm-run[{word.extra}]'`"] = None
     return list(found)

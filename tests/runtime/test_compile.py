@@ -43,7 +43,7 @@ def forgotten() -> Any:
 
 def trained(folder: Path, family: str, *flags: str) -> tuple[list[tuple[int, float]], list[tuple[int, float]], dict[str, Tensor]]:
     folder.mkdir()
-    texts = [{"text": "some words to learn"[: 16 if index % 2 else 9]} for index in range(8)]
+    texts = [{"text": f"{index} some words to learn"[: 16 if index % 2 else 9]} for index in range(8)]
     (folder / "texts.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts), encoding="utf-8")
     plan = compiled(folder, SPEC.replace("FAMILY", family), *flags)
     run_stage(plan, "train.data", folder)
@@ -79,11 +79,11 @@ def test_layers_that_are_alike_are_compiled_once_and_nothing_but_layers(monkeypa
     graphs: list[Any] = []
     compile = torch.nn.Module.compile
 
-    def noted(module: torch.nn.Module, *arguments: Any, **options: Any) -> None:
-        def backend(graph: Any, inputs: Any) -> Any:
-            graphs.append(graph)
-            return graph.forward
+    def backend(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
 
+    def noted(module: torch.nn.Module, *arguments: Any, **options: Any) -> None:
         compile(module, *arguments, backend=backend, **options)
 
     monkeypatch.setattr(torch.nn.Module, "compile", noted)
