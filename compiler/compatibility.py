@@ -49,31 +49,35 @@ def compatibility(fresh: list[Traits], stages: list[Traits], root: Node, written
             yield _told(problem, root, written)
 
 
-def unread_model(tree: Node) -> Iterator[Diagnostic]:
-    """A model at the top that no stage takes."""
-    model, stages = tree.get(("model",)), tree.get(("stages",))
-    if model is None or model.value is None or stages is None or not isinstance(stages.value, dict):
-        return
+def unread_top(tree: Node) -> Iterator[Diagnostic]:
+    """A model or trackers at the top that no stage takes."""
     texts = [node.value for _, node in tree.walk() if isinstance(node.value, str)]
-    if any(text == "${model}" or text.startswith("${model.") for text in texts) or any(map(_takes_model, stages.value.values())):
+    stages = tree.get(("stages",))
+    if stages is None or not isinstance(stages.value, dict):
         return
-    yield Diagnostic(
-        code="W431",
-        severity="warning",
-        message="no stage takes the model at the top",
-        path="model",
-        mark=model.key_mark or model.mark,
-        label="every stage names its own",
-    )
+    told = (("model", "the model", "every stage names its own"), ("log", "the trackers", "training stages have metrics"))
+    for key, what, label in told:
+        found = tree.get((key,))
+        if found is None or not found.value:
+            continue
+        if any(text == f"${{{key}}}" or text.startswith(f"${{{key}.") for text in texts):
+            continue
+        if any(_takes(stage, key) for stage in stages.value.values()):
+            continue
+        message, mark = f"no stage takes {what} at the top", found.key_mark or found.mark
+        yield Diagnostic(code="W431", severity="warning", message=message, path=key, mark=mark, label=label)
 
 
-def _takes_model(stage: Node) -> bool:
-    """Whether a stage has no model of its own and is of a kind that then takes the one at the top, or of none that is known."""
+def _takes(stage: Node, key: str) -> bool:
+    """Whether a stage has none of its own and is of a kind that then takes the one at the top, or of none that is known."""
     if not isinstance(stage.value, dict):
         return True
     kind = stage.value.get("kind")
     cls = members(Stage).get(kind.value) if kind is not None and isinstance(kind.value, str) else None
-    return cls is None or (issubclass(cls, Stage) and cls.inherits_model and "model" not in stage.value)
+    if cls is None:
+        return True
+    inherits = issubclass(cls, Stage) and {"model": cls.inherits_model, "log": cls.logs}[key]
+    return inherits and key not in stage.value
 
 
 def _holds(condition: Condition, trait: Trait) -> bool:

@@ -16,7 +16,7 @@ from dllm_run.specs.word import using
 from .at_hand import at_hand, nearby
 from .capacity import Told, capacity
 from .check import Seen, check, mark_of, unread_data
-from .compatibility import compatibility, unread_model
+from .compatibility import compatibility, unread_top
 from .flags import Flags
 from .frame import form_problems, frame_problems
 from .layers import Layers, ReadFile
@@ -112,7 +112,7 @@ def _compile(tree: Node, flags: Flags, layers: Layers, plugins: Plugins, lock: L
     tree = flags.on(tree)
     _stop_on_errors([*form_problems(tree), *frame_problems(tree)])
     run = _Run(layers, lock)
-    run.warnings.update(dict.fromkeys([*unread_data(tree), *unread_model(tree)]))
+    run.warnings.update(dict.fromkeys([*unread_data(tree), *unread_top(tree)]))
     # With cases or a sweep the base need not compile: a value may be given by these alone.
     alone = without_frame(tree)
     base = run.alone(alone, lock) if alone is not tree else None

@@ -1,4 +1,4 @@
-"""What stands at the top of a spec handed to its stages: compute and launch merge, a model is taken whole."""
+"""What stands at the top of a spec handed to its stages: compute and launch merge, a model and a log are taken whole."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ class Distribution:
         self._done: dict[tuple[int, ...], tuple[tuple[Node, ...], Node]] = {}
 
     def distribute(self, root: Node) -> Node:
-        """The tree in which every stage holds its own compute, launch and, where its kind has one, model. Raises SpecError."""
+        """The tree in which every stage holds its own compute, launch and, where its kind has them, model and log. Raises SpecError."""
         assert isinstance(root.value, dict)
         top = dict(root.value)
         if "launch" in top:
@@ -26,7 +26,7 @@ class Distribution:
         stages = top.get("stages")
         if stages is None or not isinstance(stages.value, dict):
             return Node(top, root.mark)
-        above = tuple(top[key] for key in ("compute", "launch", "model") if key in top)
+        above = tuple(top[key] for key in ("compute", "launch", "model", "log") if key in top)
         new = {name: self._stage(stage, top, above) for name, stage in stages.value.items()}
         return Node({**top, "stages": Node(new, stages.mark, stages.key_mark)}, root.mark)
 
@@ -47,6 +47,8 @@ class Distribution:
                 value[key] = merge(top[key], value[key]) if key in value else top[key]
         kind = value.get("kind")
         cls = members(Stage).get(kind.value) if kind is not None and isinstance(kind.value, str) else None
-        if cls is not None and issubclass(cls, Stage) and cls.inherits_model and "model" not in value and "model" in top:
-            value["model"] = top["model"]
+        if cls is not None and issubclass(cls, Stage):
+            for key, takes in (("model", cls.inherits_model), ("log", cls.logs)):
+                if takes and key not in value and key in top:
+                    value[key] = top[key]
         return Node(value, stage.mark, stage.key_mark)

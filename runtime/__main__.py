@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dllm_run.specs.canonical import pretty
 from dllm_run.specs.environment import RANK
 from dllm_run.specs.errors import EnvironmentProblem
+from dllm_run.specs.packages import missing_packages
 from dllm_run.specs.plan import Plan, words_beside
 from dllm_run.specs.store import ANSWERED, Attempt, Entry, Runs, write_atomic
 from dllm_run.specs.word import using
@@ -179,6 +180,9 @@ def _execute(job: _Job, attempt: Attempt, meeting: "Meeting | None") -> int:
     context.emit("stage", {"stage": job.plan.name_of(job.stage_id), "kind": body.word, "id": job.stage_id, "attempt": attempt.number})
     try:
         refuse_other(job.world, body.compute)
+        missing = missing_packages([body])
+        if missing:
+            raise Failure("; ".join(missing))
         if meeting is not None:
             meeting.join(body.compute.device or "cpu")
         results = module_of(type(body)).run(context)

@@ -12,12 +12,14 @@ import torch
 from dllm_run.specs.hub import cache_folder
 from dllm_run.specs.inputs import input_files, is_downloaded
 from dllm_run.specs.locator import LocatedFile, sha256_of
+from dllm_run.specs.pace import Pace
 from dllm_run.specs.plan import Plan, PlannedStage
 from dllm_run.specs.reference import Reference
 from dllm_run.specs.store import Attempt, Entry, Runs
 from dllm_run.specs.vocabulary.compute import Compute
 
 from .failure import Failure
+from .trackers import Tracker
 from .world import ALONE, World
 
 PROGRESS_SECONDS = 0.25
@@ -39,7 +41,10 @@ class Context:
     """Set by a signal: this process is asked to save what there is and stop."""
     interrupted: bool = False
     """Set when all processes have agreed to do so."""
+    trackers: list[Tracker] = field(default_factory=list)
+    """Where metrics go beside the JSON lines."""
     _last_progress: float = field(default=0.0)
+    _pace: Pace = field(default_factory=Pace)
 
     @property
     def stage(self) -> PlannedStage:
@@ -103,19 +108,24 @@ class Context:
         self.emit("note", {"text": text})
 
     def progress(self, unit: str, done: int, total: int, numbers: Mapping[str, float] | None = None) -> None:
-        """Tell how far the stage is, at most a few times a second."""
+        """Tell how far the stage is, at most a few times a second, and as `eta` the seconds that it still takes, once that is known."""
         now = time.monotonic()
         if not self.world.first:
             return
+        self._pace.update(unit, done, total, now)
         if done < total and now - self._last_progress < PROGRESS_SECONDS:
             return
         self._last_progress = now
-        self.emit("progress", {"unit": unit, "done": done, "total": total, **(numbers or {})})
-        self.attempt.write_status({**self.attempt.status(), "unit": unit, "done": done, "total": total, **(numbers or {})})
+        left = self._pace.seconds_left
+        told = {"unit": unit, "done": done, "total": total, **(numbers or {}), **({} if left is None else {"eta": round(left, 1)})}
+        self.emit("progress", told)
+        self.attempt.write_status({**self.attempt.status(), **told})
 
-    def metric(self, values: Mapping[str, float]) -> None:
-        """Append one line of numbers."""
+    def metric(self, step: int, values: Mapping[str, float]) -> None:
+        """Append one line of numbers of a step."""
         if not self.world.first:
             return
         with self.attempt.metrics.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(values) + "\n")
+            stream.write(json.dumps({"step": step, **values}) + "\n")
+        for tracker in self.trackers:
+            tracker.log(step, values)

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
+import torch._inductor.config
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from dllm_run.specs.arithmetic import rows_of_chunk
 
 from .cross_entropy import CrossEntropy, through, within
 from .head import Head, is_divided
 from .seen import Seen
+from .work import Work
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,6 +32,8 @@ class Denoiser(nn.Module):
         self.mask_token = mask_token
         self.logit_shift = logit_shift
         self.body_passes = 0
+        self.body_positions = 0
+        self.body_pairs = 0
         self.head_rows = 0
         self._head = Head(network)
         self._first_position = _first_position(network)
@@ -44,9 +49,24 @@ class Denoiser(nn.Module):
         # The reentrant form starts a backward pass of its own for each layer, which what gathers gradients on the way cannot follow.
         self.network.activation_checkpointing_enable({"use_reentrant": False})
 
+    def compile_layers(self) -> None:
+        """Compile every layer by itself: layers that are alike share what is compiled, and hooks around them stay what they are."""
+        # Dropout as it is drawn without compiling, or the noise of a run would depend on it.
+        torch._inductor.config.fallback_random = True
+        for module in self.network.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.compile()
+
+    def work(self) -> Work:
+        """All that was asked of the network so far."""
+        return Work(self.body_positions, self.body_pairs, self.head_rows)
+
     def body(self, tokens_BL: Tensor, seen: Seen) -> Tensor:
         """Hidden states [B, L, D], each where it stands."""
         self.body_passes += 1
+        lengths: list[int] = seen.valid_BL.sum(-1).tolist()
+        self.body_positions += sum(lengths)
+        self.body_pairs += sum(length * length for length in lengths)
         found = self.network.base_model(input_ids=tokens_BL, **self._attention(tokens_BL, seen))
         hidden_BLD: Tensor = found.last_hidden_state
         return hidden_BLD

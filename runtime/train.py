@@ -25,14 +25,22 @@ from .history import history
 from .kept import write_kept
 from .models import adapt, load
 from .noise import Stream
-from .prepared import HELD_OUT, TRAIN, Sequences, Split
+from .prepared import HELD_OUT, TRAIN, Split
+from .reporter import Reporter
 from .sharing import adjust, continues, gathered, prepare, sharing
-from .trainer import DiffusionTrainer, Reporter
+from .tracking import tracked
+from .trainer import DiffusionTrainer
 from .training_rows import TrainingRows, collate
+from .work import speedometer
 
 
 def train(context: Context) -> dict[str, Any]:
-    """Run a training stage to its end, from its newest complete checkpoint if there is one."""
+    """Run a training stage to its end, from its newest complete checkpoint if there is one, with its trackers."""
+    with tracked(context):
+        return _train(context)
+
+
+def _train(context: Context) -> dict[str, Any]:
     body = context.stage.body
     assert isinstance(body, Training) and isinstance(body.data, Reference) and body.batch.micro is not None
     data = context.output_of(body.data)
@@ -48,9 +56,11 @@ def train(context: Context) -> dict[str, Any]:
     adapt(loaded, body.model, Stream(context.seed, "adapter"))
     if body.compute.gradient_checkpointing:
         loaded.denoiser.recompute()
+    if body.compute.compile:
+        loaded.denoiser.compile_layers()
     average = Average(loaded.denoiser.network, body.ema) if body.ema is not None else None
     rows = TrainingRows(split, seed=context.seed, batch=body.batch.global_, steps=steps, bucketing=body.batch.bucketing)
-    reporter = Reporter(context, steps=steps, tokens_per_step=_mean_length(split) * body.batch.global_)
+    reporter = Reporter(context, steps=steps, rows=body.batch.global_, speed=speedometer(loaded.denoiser.network, body.compute))
     parameters = loaded.denoiser.network.num_parameters()
     arguments = _arguments(body, context, steps)
     adjust(arguments, loaded.denoiser, body)
@@ -108,11 +118,6 @@ def _steps(body: Training, context: Context) -> int:
     steps = optimizer_steps(body.duration, batch=body.batch.global_, rows=known["sequences"], tokens=known["tokens"])
     assert steps is not None
     return steps
-
-
-def _mean_length(split: Sequences) -> float:
-    seen = min(len(split), 256)
-    return sum(len(split.sequence(index).tokens) for index in range(seen)) / seen
 
 
 def _arguments(body: Training, context: Context, steps: int) -> TrainingArguments:
@@ -173,7 +178,14 @@ def _told(context: Context) -> dict[str, Any]:
     png = context.entry.path / "loss.png"
     name = measure.replace("_", " ")
     save_curve(png, found, measure=name, unit=unit)
-    shown = {"train": found.train, "held_out": found.held_out, "measure": name, "unit": unit, "png": str(_shown(png))}
+    shown = {
+        "train": found.train,
+        "held_out": found.held_out,
+        "learning_rate": found.learning_rate,
+        "measure": name,
+        "unit": unit,
+        "png": str(_shown(png)),
+    }
     context.emit("curve", shown)
     last = [loss for _, loss in found.train[-max(1, len(found.train) // 20) :]]
     return {

@@ -2,7 +2,6 @@
 
 import functools
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 from transformers.integrations.deepspeed import deepspeed_load_checkpoint
 from transformers.trainer import SCHEDULER_NAME
 
@@ -28,8 +27,9 @@ from .noise import Stream
 from .objectives import Objective
 from .prepared import Sequences
 from .rows import Rows
-from .sharing import gathered, refuse_otherwise, weights_are_divided, write_world
+from .sharing import gathered, weights_are_divided, write_world
 from .training_rows import InOrder, TrainingRows, rows_of
+from .work import Work
 
 
 class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
@@ -65,7 +65,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         self.average = average
         # The loss is divided by the denominator of the whole step: Trainer must not divide by the accumulation again.
         self.loss_is_scaled_for_ga = True
-        self.step_loss = torch.zeros((), dtype=torch.float64)
+        self.begin_step()
         body = context.stage.body
         assert isinstance(body, Training)
         self.alarm = Alarm(context, body.stop)
@@ -87,15 +87,25 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         """This micro batch's share of the loss. Processes are averaged by the backend, hence the factor."""
         assert num_items_in_batch is not None and not return_outputs
         rows = rows_of(inputs)
+        denoiser: Denoiser = self.model
+        before = denoiser.work()
         with self._dropout(inputs):
             loss = model(self.objective.loss, rows, self.objective.draw(self.noise, rows))
+        self.step_work = Work(*(was + now - old for was, now, old in zip(self.step_work, denoiser.work(), before, strict=True)))
         share: Tensor = loss.numerator / num_items_in_batch.to(loss.numerator.dtype).clamp(min=1)
         told = share.detach().double().cpu()
         self.step_loss = self.step_loss + told
+        self.step_tokens += int(rows.valid_BL.sum())
         self.seen_rows.append(rows)
         self.alarm.finite(float(told), self.state.global_step + 1, self.seen_rows, self._measure())
         processes: int = self.accelerator.num_processes
         return share * processes
+
+    def begin_step(self) -> None:
+        """Forget what the micro batches of the last step added up to."""
+        self.step_loss: Tensor = torch.zeros((), dtype=torch.float64)
+        self.step_work = Work()
+        self.step_tokens = 0
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Called between the last backward pass of a step and the optimizer: the last moment to stop."""
@@ -156,7 +166,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
             )
         self.model_wrapped.train()
         measure = body.objective.held_out
-        self.context.metric({"step": self.state.global_step, measure: value})
+        self.context.metric(self.state.global_step, {measure: value})
         if body.checkpoint.best:
             self._keep_if_best(value)
         told = {"step": self.state.global_step, "bound": value, "measure": measure.replace("_", " "), "unit": body.objective.unit}
@@ -248,38 +258,3 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         super()._load_optimizer_and_scheduler(checkpoint)
         if self.average is not None and checkpoint is not None:
             self.average.restore(Path(checkpoint))
-
-
-class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers has no types
-    """Progress, metrics and the answer to signals, at the end of each step."""
-
-    def __init__(self, context: Context, *, steps: int, tokens_per_step: float) -> None:
-        self.context = context
-        self.steps = steps
-        self.tokens_per_step = tokens_per_step
-        self.trainer: DiffusionTrainer | None = None
-        self.started = 0.0
-        self.first = 0
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        assert self.trainer is not None
-        refuse_otherwise(self.trainer.model_wrapped, self.context.compute)
-        self.started = time.monotonic()
-        self.first = state.global_step
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        assert self.trainer is not None
-        if self.trainer.average is not None:
-            self.trainer.average.update()
-        # One message a step: the loss of all processes, and whether any of them was asked to stop. They stop at the same step.
-        loss, asked = summed(torch.stack([self.trainer.step_loss, torch.tensor(float(self.context.asked), dtype=torch.float64)])).tolist()
-        self.context.interrupted = asked > 0
-        self.trainer.step_loss = torch.zeros((), dtype=torch.float64)
-        rate = self.tokens_per_step * (state.global_step - self.first) / max(1e-9, time.monotonic() - self.started)
-        lr = float(kwargs["lr_scheduler"].get_last_lr()[0])
-        self.context.metric({"step": state.global_step, "loss": loss, "learning_rate": lr})
-        numbers = {"loss": loss, "tokens_per_second": rate, "learning_rate": lr}
-        self.context.progress("steps", state.global_step, self.steps, numbers)
-        if self.context.interrupted:
-            control.should_save = True
-            control.should_training_stop = True

@@ -63,6 +63,13 @@ class Geometry:
         """Dimensions of all key heads, or of all value heads."""
         return self.kv_heads * self.head_dim
 
+    @property
+    def mlp_width(self) -> float:
+        """Feed-forward dimensions that a token passes in a layer, on average."""
+        with_experts = self.layers - self.dense_layers if self.experts else 0
+        active = (self.active_experts + self.shared_experts) * self.expert_mlp
+        return (with_experts * active + (self.layers - with_experts) * self.mlp) / self.layers
+
     def parameters(self) -> int:
         """Parameters, tied matrices once."""
         tables = (self.vocabulary + self.learned_positions + self.token_types) * self._embedding

@@ -31,16 +31,9 @@ def layer_bytes(geometry: Geometry, *, precision: Precision, attention: Attentio
 def working_bytes(geometry: Geometry, *, precision: Precision, attention: Attention, length: int) -> float:
     """Gradients that exist at once as a layer is walked back: of three tensors of the mlp and of the stream, or of the scores."""
     number = BYTES[precision]
-    mlp = 3 * number.compute * mlp_width(geometry) + 2 * number.stream * geometry.width
+    mlp = 3 * number.compute * geometry.mlp_width + 2 * number.stream * geometry.width
     scores = geometry.heads * length * (2 * 4 + number.compute) if attention == "eager" else 0  # fp32 in softmax and its gradient
     return max(mlp, scores)
-
-
-def mlp_width(geometry: Geometry) -> float:
-    """Feed-forward dimensions that a token passes in a layer, on average."""
-    with_experts = geometry.layers - geometry.dense_layers if geometry.experts else 0
-    active = (geometry.active_experts + geometry.shared_experts) * geometry.expert_mlp
-    return (with_experts * active + (geometry.layers - with_experts) * geometry.mlp) / geometry.layers
 
 
 def _norms(geometry: Geometry, number: Bytes) -> float:
@@ -69,4 +62,4 @@ def _attention(geometry: Geometry, number: Bytes, attention: Attention, length: 
 def _mlp(geometry: Geometry, number: Bytes) -> float:
     """Gated: gate, its activation, up and their product; else input and result of the activation. Experts get tokens by copies."""
     tensors = 4 if geometry.gated else 5 if geometry.elementwise_gelu else 2
-    return number.compute * (tensors * mlp_width(geometry) + 2 * geometry.active_experts * geometry.width)
+    return number.compute * (tensors * geometry.mlp_width + 2 * geometry.active_experts * geometry.width)

@@ -8,7 +8,7 @@ from dllm_run.specs.arithmetic import rows_of_chunk
 from dllm_run.specs.geometry import Geometry
 
 from . import InferenceSetting, Memory, Precision, Quantization, Setting, StrategyName
-from .activations import BYTES, layer_bytes, mlp_width, working_bytes
+from .activations import BYTES, layer_bytes, working_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +234,7 @@ def inference_memory(geometry: Geometry, setting: InferenceSetting) -> Memory:
 def _inference(geometry: Geometry, setting: InferenceSetting, fragmentation: float) -> Memory:
     number, tokens = BYTES[setting.precision], setting.rows * setting.length
     # The stream, a norm of it in fp32, and either query, key, value and result or three tensors of the mlp; eager has its scores.
-    widest = max(2 * geometry.attention_width + 2 * geometry.kv_width, 3 * mlp_width(geometry)) * number.compute
+    widest = max(2 * geometry.attention_width + 2 * geometry.kv_width, 3 * geometry.mlp_width) * number.compute
     scores = geometry.heads * setting.length * (4 + number.compute) if setting.attention == "eager" else 0
     token = (number.stream + 2 * 4) * geometry.width + widest + scores
     copies = _copies(geometry, setting) + (2 * _table(geometry) if setting.precision == "bf16" else 0)

@@ -1,5 +1,6 @@
 """Operations of a whole stage, the least and the most: what it has to do, times what one pass costs."""
 
+from dllm_run.specs.flops import training_flops
 from dllm_run.specs.geometry import Geometry
 from dllm_run.specs.questions import QUESTIONS
 from dllm_run.specs.vocabulary.stages.eval import Eval, Task
@@ -10,7 +11,7 @@ from dllm_run.specs.word import members
 
 from .amounts import Range, padded_tokens, prompt_tokens, row_tokens, sequence_tokens, steps_of
 from .facts import Facts
-from .flops import likelihood_flops, sampling_flops, training_flops
+from .flops import likelihood_flops, sampling_flops
 from .settings import PROMPT, trained_adapter
 
 
@@ -51,7 +52,7 @@ def _training(stage: Training, geometry: Geometry, facts: Facts) -> Range | None
             length=length * passed.length,
             scored_share=stage.objective.scored_share() / passed.positions,
             gradient_checkpointing=stage.compute.gradient_checkpointing,
-            lora_rank=None if adapter is None else adapter.r,
+            adapters=None if adapter is None else geometry.lora_parameters(adapter.r),
         )
 
     if stage.duration.unit == "tokens":

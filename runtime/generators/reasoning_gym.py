@@ -13,7 +13,7 @@ def build(word: ReasoningGym) -> list[dict[str, Any]]:
     """Rows with `prompt`, `response`, both as `text`, and what else the task tells as columns. Raises Failure without the package."""
     try:
         # An extra: it brings many packages, which nobody else should wait for.
-        gym: Any = importlib.import_module(word.needs)
+        gym: Any = importlib.import_module(word.package)
     except ImportError as error:
         raise Failure(f"generator {word.word} needs the package reasoning-gym ({error}): `pip install 'dllm-run[{word.extra}]'`") from None
     try:

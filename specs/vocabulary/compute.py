@@ -48,6 +48,11 @@ class Compute:
     )
     attention_kernel: str = leaf("Implementation of attention.", default="sdpa", choices=("sdpa", "eager"), effect=Effect.NUMERICS)
     gradient_checkpointing: bool = leaf("Recompute activations in the backward pass to save memory.", default=False, effect=Effect.NUMERICS)
+    compile: bool = leaf(
+        "Compile the layers of a model in training: minutes at the start, and again where lengths differ much, for faster steps.",
+        default=False,
+        effect=Effect.NUMERICS,
+    )
     deterministic: bool = leaf(
         "Refuse kernels that may round differently from run to run; on a CPU none do.", default=False, effect=Effect.NUMERICS
     )

@@ -15,6 +15,7 @@ from .launchers import Launch
 from .launchers.local import Local
 from .model import Model
 from .stages import Stage
+from .trackers import Tracker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,12 @@ class Spec:
     compare: Compare | None = leaf("How the points are compared when they are done.", default=None, effect=Effect.NONE)
     compute: Compute = leaf("Devices and precision of all stages.", factory=Compute)
     launch: Launch = leaf("Where stages run.", factory=Local, effect=Effect.NONE)
+    log: tuple[Tracker, ...] = leaf(
+        "Trackers that get the metrics of training stages, beside the JSON lines that are always written.",
+        default=(),
+        effect=Effect.NONE,
+        example="[tensorboard]",
+    )
 
     def problems(self) -> Iterator[Problem]:
         """Names that references could not spell."""

@@ -21,6 +21,7 @@ from .model import Model
 from .objectives import Objective
 from .stages import Stage
 from .stop import Stop
+from .trackers import Tracker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +166,7 @@ class Training(Stage):
     inherits_model: ClassVar[bool] = True
     parallel: ClassVar[bool] = True
     ends_at_a_step: ClassVar[bool] = True
+    logs: ClassVar[bool] = True
     data_format: ClassVar[str] = "text"
     """How the rows of this stage's data are read: `text`, or `pairs` of prompt and response."""
     table: ClassVar[tuple[Row, ...]] = (
@@ -194,6 +196,14 @@ class Training(Stage):
             relation=Relation.AT_LEAST,
             message="sequences of {subject} tokens do not fit a model of {trait} positions",
             code="E315",
+        ),
+        Requirement(
+            subject="compute.compile",
+            trait="compute.strategy",
+            values=tuple(name for name, strategy in STRATEGIES.items() if not (strategy.weights and strategy.zero_stage)),
+            when=(Condition(trait="compute.compile", values=(True,)),),
+            message="{trait} gathers weights by hooks inside the layers, which compiles none of them whole",
+            cure=("compute.strategy", "fsdp2"),
         ),
         *(
             Requirement(
@@ -228,6 +238,11 @@ class Training(Stage):
     evaluate: Evaluate | None = leaf("Evaluation on the hold-out while training; null: none.", default=None, effect=Effect.NONE)
     checkpoint: Checkpoint = leaf("Checkpoints.", factory=Checkpoint, effect=Effect.NONE)
     stop: Stop | None = leaf("Limits beyond which the run stops; null: only what is no number stops it.", default=None, effect=Effect.NONE)
+    log: tuple[Tracker, ...] = leaf(
+        "Trackers that get the metrics, beside the JSON lines that are always written; instead of those at the top.",
+        default=(),
+        effect=Effect.NONE,
+    )
 
     def draws_random_numbers(self) -> bool:
         return True
@@ -260,6 +275,9 @@ class Training(Stage):
         yield from (problem.below("compute") for problem in self.compute.problems_of_sharing())
         yield from (problem.below("batch") for problem in self.batch.problems_among(self.compute.world))
         yield from self._events()
+        for index, tracker in enumerate(self.log):
+            if tracker.word in {other.word for other in self.log[:index]}:
+                yield Problem(code="E106", message=f"{tracker.word} is named twice", path=("log", str(index)), label="leave one out")
 
     def _events(self) -> Iterator[Problem]:
         if self.duration.unit == "steps":

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from dllm_run.cli.canvas import canvas_plain, canvas_text, order_digits, ramp
-from dllm_run.cli.curve import curve_text, round_ticks
+from dllm_run.cli.curve import curve_text, rate_text, round_ticks
 from dllm_run.cli.display import Display
 from dllm_run.cli.progress import Meter, clock_text, short_count
 from dllm_run.cli.results import value_text
@@ -215,9 +215,9 @@ def test_given_is_dim_early_and_late_are_the_ends_of_the_ramp_and_fresh_is_rever
 def test_a_resume_counts_only_what_this_attempt_did() -> None:
     meter = Meter("train")
     meter.update(progress(1000.0, 300))
-    assert (meter.rate, meter.facts()) == (None, [])
+    assert (meter.pace.rate, meter.facts()) == (None, [])
     meter.update(progress(1010.0, 320))
-    assert (meter.rate, meter.seconds_left) == (2.0, 40.0)
+    assert (meter.pace.rate, meter.pace.seconds_left) == (2.0, 40.0)
     assert meter.plain() == "train  320/400 steps  80%  2.0 steps/s  0:40 left"
 
 
@@ -225,7 +225,7 @@ def test_other_work_in_the_same_stage_begins_a_new_rate() -> None:
     meter = Meter("train")
     for event in (progress(0, 0), progress(10, 400), progress(500, 0, 8, "requests"), progress(504, 1, 8, "requests")):
         meter.update(event)
-    assert (meter.rate, meter.seconds_left) == (0.25, 28.0)
+    assert (meter.pace.rate, meter.pace.seconds_left) == (0.25, 28.0)
 
 
 def test_the_line_with_the_bar_fits_the_width() -> None:
@@ -345,6 +345,15 @@ def test_a_curve_in_a_pipe_has_no_colour_codes() -> None:
 )
 def test_a_curve_of_few_points_is_drawn_too(train: list[list[float]], held_out: list[list[float]], lines: int) -> None:
     assert len(curve_text(train, held_out, "nats").plain.split("\n")) == lines
+
+
+def test_a_learning_rate_that_changes_is_drawn_under_the_curve() -> None:
+    event = {"event": "curve", "train": [[1, 9.0], [3, 1.0]], "held_out": [], "unit": "nats"}
+    rising = show(pipe_console(), [event | {"learning_rate": [[1, 0.0], [2, 1e-3], [3, 5e-4]]}])
+    assert rising.splitlines()[-1] == "   learning rate ▁█▅ peak 0.001"
+    assert "learning rate" not in show(pipe_console(), [event | {"learning_rate": [[1, 1e-3], [2, 1e-3]]}]), "a constant one tells nothing"
+    long = rate_text([[step, step / 1000] for step in range(1001)])
+    assert long is not None and cell_len(long.plain) <= 72 and "▁" in long.plain and "█" in long.plain
 
 
 def test_ticks_are_round_numbers() -> None:

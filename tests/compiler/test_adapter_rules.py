@@ -14,12 +14,12 @@ from dllm_run.compiler.adapters import target_problems
 from dllm_run.compiler.compile import Compiled
 from dllm_run.compiler.estimate import InferenceSetting, Setting
 from dllm_run.compiler.estimate.facts import Facts, Modelled, facts_of
-from dllm_run.compiler.estimate.flops import training_flops
 from dllm_run.compiler.estimate.settings import evaluation_setting, sampling_setting, training_setting
 from dllm_run.compiler.estimate.stage import Estimate, estimate
 from dllm_run.compiler.follow import adapter_of, quantization_of
 from dllm_run.compiler.sizes import Sizes
 from dllm_run.specs.errors import Diagnostic
+from dllm_run.specs.flops import training_flops
 from dllm_run.specs.published import PUBLISHED
 from dllm_run.specs.vocabulary.families import Family, architecture_of
 from dllm_run.specs.vocabulary.families.llama import Llama
@@ -350,5 +350,5 @@ def test_work_and_checkpoints_are_those_of_the_adapter(compiling: Compile) -> No
     geometry = PUBLISHED[QWEN]
     assert found.course is not None and found.course.checkpoint_bytes == 12 * geometry.lora_parameters(8)
     assert found.flops is not None and full.flops is not None
-    expected = [training_flops(geometry, tokens=80 * 64, length=64, lora_rank=rank) for rank in (8, None)]
+    expected = [training_flops(geometry, tokens=80 * 64, length=64, adapters=count) for count in (geometry.lora_parameters(8), None)]
     assert found.flops[1] / full.flops[1] == pytest.approx(expected[0] / expected[1], rel=0.02)

@@ -282,6 +282,7 @@ INERT = {
     ),
     "checkpointing-in-an-eval": (base(EVAL="\n    compute: {gradient_checkpointing: true}"), "stages.bound.compute.gradient_checkpointing"),
     "checkpointing-in-sampling": (base(LOOK="\n    compute: {gradient_checkpointing: true}"), "stages.look.compute.gradient_checkpointing"),
+    "compiling-in-an-eval": (base(EVAL="\n    compute: {compile: true}"), "stages.bound.compute.compile"),
     "dropout-in-an-evaluation": (base(MODEL=FRESH), "stages.bound.model.dropout"),
     "strata-of-one-row": (base(OBJECTIVE=", time_sampling: stratified", BATCH="1"), "stages.train.objective.time_sampling"),
     "order-within-one-token": (base(SAMPLER=", block_size: 1, remasking: random"), "stages.look.sampler.remasking"),

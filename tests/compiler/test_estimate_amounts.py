@@ -10,7 +10,7 @@ import pytest
 from dllm_run.compiler.compile import Compiled
 from dllm_run.compiler.estimate.amounts import longest_sequence, row_tokens, sequence_tokens, sequences, size_of
 from dllm_run.compiler.estimate.facts import facts_of
-from dllm_run.compiler.estimate.flops import likelihood_flops, sampling_flops, training_flops
+from dllm_run.compiler.estimate.flops import likelihood_flops, sampling_flops
 from dllm_run.compiler.estimate.stage import estimate
 from dllm_run.compiler.estimate.units import gib, size, span, time
 from dllm_run.compiler.estimate.work import flops_of
@@ -18,6 +18,7 @@ from dllm_run.compiler.sizes import Sizes
 from dllm_run.runtime import prepare, sources
 from dllm_run.runtime.encode import Encoder
 from dllm_run.runtime.tokenizers import from_word
+from dllm_run.specs.flops import training_flops
 from dllm_run.specs.locator import located_files
 from dllm_run.specs.quantity import Quantity
 from dllm_run.specs.vocabulary.data import Data

@@ -9,14 +9,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dllm_run.compiler.estimate.flops import (
     cpu_seconds,
-    forward_flops,
     likelihood_flops,
     sampling_flops,
     seconds,
-    training_flops,
 )  # fmt: skip
 from dllm_run.runtime.denoiser import Denoiser
 from dllm_run.runtime.seen import everyone
+from dllm_run.specs.flops import forward_flops, training_flops
 from dllm_run.specs.geometry import Geometry
 from dllm_run.specs.published import PUBLISHED
 
@@ -84,7 +83,7 @@ def test_lora_is_what_torch_counts() -> None:
     tokens = torch.ones(ROWS, LENGTH, dtype=torch.long)
     with FlopCounterMode(display=False) as counter:
         adapted(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
-    predicted = training_flops(geometry, tokens=ROWS * LENGTH, length=LENGTH, scored_share=1.0, lora_rank=8)
+    predicted = training_flops(geometry, tokens=ROWS * LENGTH, length=LENGTH, scored_share=1.0, adapters=geometry.lora_parameters(8))
     assert predicted == pytest.approx(counter.get_total_flops(), rel=0.03)
 
 

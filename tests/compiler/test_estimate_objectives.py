@@ -11,7 +11,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from dllm_run.compiler.compile import Compiled
 from dllm_run.compiler.estimate import Setting
 from dllm_run.compiler.estimate.facts import Kept
-from dllm_run.compiler.estimate.flops import training_flops
 from dllm_run.compiler.estimate.memory import training_memory
 from dllm_run.compiler.estimate.settings import training_setting
 from dllm_run.compiler.estimate.stage import estimate
@@ -19,6 +18,7 @@ from dllm_run.runtime.build import build
 from dllm_run.runtime.denoiser import Denoiser
 from dllm_run.runtime.noise import Stream
 from dllm_run.runtime.rows import pad_rows
+from dllm_run.specs.flops import training_flops
 from dllm_run.specs.geometry import Geometry
 from dllm_run.specs.published import PUBLISHED
 from dllm_run.specs.vocabulary.compute import Compute

@@ -13,7 +13,7 @@ class ReasoningGym(Generator):
     """Questions and answers of a task of reasoning-gym, such as word problems: `pip install dllm-run[reasoning]`."""
 
     word: ClassVar[str] = "reasoning_gym"
-    needs: ClassVar[str] = "reasoning_gym"
+    package: ClassVar[str] = "reasoning_gym"
     extra: ClassVar[str] = "reasoning"
 
     task: str = leaf("Name of the task.", example="gsm_symbolic", pattern=r"^[a-z0-9_]+$")

@@ -28,6 +28,8 @@ class Stage(Word):
     """Names of the outputs; the first is the principal one, which `${stages.X}` means."""
     inherits_model: ClassVar[bool] = False
     """Whether the model at the top of the spec is this stage's default."""
+    logs: ClassVar[bool] = False
+    """Whether this stage has metrics, so that the trackers at the top of the spec are its default."""
     whole: ClassVar[bool] = False
     """Whether the model that comes out is whole, whatever came in: adapters folded into its weights, none of them quantised."""
     parallel: ClassVar[bool] = False

@@ -25,6 +25,7 @@ class Convert(Stage):
         *Stage.table,
         *ALONE,
         Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
+        Inert(option="compute.compile", reason="only training compiles its layers"),
         Inert(option="model.dropout", reason="only training drops anything"),
         Inert(option="model.quantization", reason="what is written is whole"),
     )

@@ -28,6 +28,7 @@ class DataStage(Stage):
         Inert(option="compute.precision", reason="this stage has no model"),
         Inert(option="compute.attention_kernel", reason="this stage has no model"),
         Inert(option="compute.gradient_checkpointing", reason="this stage has no model"),
+        Inert(option="compute.compile", reason="this stage has no model"),
     )
 
     data: Data = leaf("The data set.")

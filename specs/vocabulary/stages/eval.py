@@ -53,6 +53,7 @@ class Eval(Stage):
             code="E314",
         ),
         Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
+        Inert(option="compute.compile", reason="only training compiles its layers"),
         Inert(option="model.dropout", reason="only training drops anything"),
     )
 

@@ -33,6 +33,7 @@ class Merge(Stage):
             code="E534",
         ),
         Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
+        Inert(option="compute.compile", reason="only training compiles its layers"),
         Inert(option="compute.precision", reason="an adapter is folded in float32"),
         Inert(option="model.dropout", reason="only training drops anything"),
         Inert(option="model.quantization", reason="an adapter is folded into whole weights"),

@@ -61,6 +61,7 @@ class Sample(Stage):
             reason="held-out rows keep their length",
         ),
         Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
+        Inert(option="compute.compile", reason="only training compiles its layers"),
         Inert(option="model.dropout", reason="only training drops anything"),
     )
 

@@ -24,6 +24,7 @@ class TokenizerStage(Stage):
         Inert(option="compute.precision", reason="this stage has no model"),
         Inert(option="compute.attention_kernel", reason="this stage has no model"),
         Inert(option="compute.gradient_checkpointing", reason="this stage has no model"),
+        Inert(option="compute.compile", reason="this stage has no model"),
     )
 
     type: str = leaf("Kind of tokenizer: byte-level byte-pair encoding.", default="bpe", choices=("bpe",))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from rich.text import Text
 
 WIDTH, HEIGHT = 72, 14
-TRAIN, HELD_OUT = 38, 208  # blue and orange of the 256 colours
+TRAIN, HELD_OUT, RATE = 38, 208, 71  # blue, orange and green of the 256 colours
+BARS, RATE_BARS = "▁▂▃▄▅▆▇█", 40
 
 Points = Sequence[Sequence[float]]
 
@@ -31,6 +32,17 @@ def curve_text(train: Points, held_out: Points, unit: str, measure: str = "bound
         ticks = round_ticks([point[axis] for point in dots + line])
         figure.ruler(axis).ticks(ticks, [f"{tick:g}" for tick in ticks])
     return Text("\n").join([_legend(bool(dots), bool(line), unit, measure), Text.from_ansi(figure.build().string().rstrip())])
+
+
+def rate_text(points: Points) -> Text | None:
+    """The learning rate as a line of bars and its peak; None where it never changed."""
+    rates = [rate for _, rate in _finite(points)]
+    if not rates or min(rates) == max(rates):
+        return None
+    peak, count = max(rates), min(RATE_BARS, len(rates))
+    chosen = [rates[index * (len(rates) - 1) // max(1, count - 1)] for index in range(count)]
+    bars = "".join(BARS[round(rate / peak * (len(BARS) - 1))] for rate in chosen)
+    return Text.assemble("   learning rate ", (bars, f"color({RATE})"), f" peak {peak:g}")
 
 
 def round_ticks(values: Sequence[float]) -> list[float]:

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from dllm_run.cli.canvas import DOUBT_LEGEND, canvas_plain, canvas_text, legend, order_legend, visible, visible_lines
-from dllm_run.cli.curve import curve_text
+from dllm_run.cli.curve import curve_text, rate_text
 from dllm_run.cli.edits import edit, edits_legend, with_gone
 from dllm_run.cli.progress import Meter, clock_text
 from dllm_run.cli.results import result_table
@@ -134,6 +134,10 @@ class Display:
 
     def _on_curve(self, event: dict[str, Any]) -> None:
         self._say(curve_text(event["train"], event["held_out"], event["unit"], event.get("measure", "bound")))
+        # Events of earlier versions have none.
+        rate = rate_text(event.get("learning_rate", ()))
+        if rate is not None:
+            self._say(rate)
         if event.get("png"):
             self._say(Text.assemble("loss curve: ", (visible(event["png"]), "underline")))
 

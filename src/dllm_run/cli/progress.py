@@ -7,46 +7,44 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from dllm_run.specs.pace import Pace
+
 EVERY_SECONDS = 10.0
 EVERY_SHARE = 0.1
 
 
 @dataclass(slots=True)
 class Meter:
-    """The progress of one attempt of one stage. The rate counts from the first event on, so work of earlier attempts is not in it."""
+    """The progress of one attempt of one stage."""
 
     stage: str
-    unit: str = ""
-    done: int = 0
-    total: int = 0
     loss: float | None = None
     tokens_per_second: float | None = None
-    _first: tuple[float, int] | None = field(default=None, init=False)
+    pace: Pace = field(default_factory=Pace, init=False)
     _last: float = field(default=0.0, init=False)
     _told: tuple[float, int] | None = field(default=None, init=False)
 
     def update(self, event: dict[str, Any]) -> None:
-        """Take in a progress event; another unit or a smaller `done` is the beginning of other work."""
-        if event["unit"] != self.unit or event["done"] < self.done:
-            self._first = self._told = self.loss = self.tokens_per_second = None
-        self.unit, self.done, self.total = event["unit"], event["done"], event["total"]
+        """Take in a progress event."""
+        if self.pace.update(event["unit"], event["done"], event["total"], event["time"]):
+            self._told = self.loss = self.tokens_per_second = None
         self.loss, self.tokens_per_second = event.get("loss", self.loss), event.get("tokens_per_second", self.tokens_per_second)
         self._last = event["time"]
-        if self._first is None:
-            self._first = (self._last, self.done)
 
     @property
-    def rate(self) -> float | None:
-        """Units a second in this attempt, None until two events tell."""
-        if self._first is None:
-            return None
-        seconds, count = self._last - self._first[0], self.done - self._first[1]
-        return count / seconds if seconds > 0 and count > 0 else None
+    def unit(self) -> str:
+        """What is counted; empty before the first event."""
+        return self.pace.unit
 
     @property
-    def seconds_left(self) -> float | None:
-        """At the rate so far."""
-        return None if self.rate is None else (self.total - self.done) / self.rate
+    def done(self) -> int:
+        """How many of them."""
+        return self.pace.done
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return self.pace.total
 
     def due(self) -> bool:
         """Whether a plain line is due: the first and the last event, else 10 s or 10 % after the last line."""
@@ -64,10 +62,11 @@ class Meter:
         facts = [] if self.loss is None else [f"loss {short_loss(self.loss)}"]
         if self.tokens_per_second is not None:
             facts.append(f"{short_count(self.tokens_per_second)} tok/s")
-        elif self.rate is not None:
-            facts.append(f"{short_count(self.rate)} {self.unit}/s")
-        if self.seconds_left is not None and self.done < self.total:
-            facts.append(f"{clock_text(self.seconds_left)} left")
+        elif self.pace.rate is not None:
+            facts.append(f"{short_count(self.pace.rate)} {self.unit}/s")
+        left = self.pace.seconds_left
+        if left is not None and self.done < self.total:
+            facts.append(f"{clock_text(left)} left")
         return facts
 
     def plain(self) -> str:

@@ -17,6 +17,7 @@ from dllm_run.compiler.compile import Compiled
 from dllm_run.launchers import local
 from dllm_run.launchers.job import Job
 from dllm_run.specs.errors import EnvironmentProblem, StageFailed
+from dllm_run.specs.packages import missing_packages
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Entry, Runs
 from dllm_run.specs.vocabulary.launchers.local import Local
@@ -81,6 +82,9 @@ def _at_hand(named: Named, runs: Runs, console: Console, *, quiet: bool) -> Comp
     read = {locator for stage_id, stage in plan.stages.items() if not runs.entry(stage_id).done for locator in stage.inputs}
     # What only finished stages read need not be downloaded; a file that changed shall be told all the same.
     drift = named.lock.drift(record for locator, record in plan.inputs.items() if record.kind != "hub" or locator in read)
+    missing = missing_packages(stage.body for stage_id, stage in plan.stages.items() if not runs.entry(stage_id).done)
+    if missing:
+        raise EnvironmentProblem("; ".join(missing))
     if drift:
         raise EnvironmentProblem("; ".join(drift) + f": `dllm-run lock {named.source.file} --update` accepts it")
     return compiled
