@@ -1,6 +1,6 @@
 """What a sampling stage fills in: canvases of its prompts, or held-out rows with masked spans; and what is kept of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,10 @@ from dllm_run.specs.vocabulary.stages.sample import HeldOut, Sample
 from .align import BLANK, align
 from .build import build
 from .canvas import Request
+from .chat import opened
 from .context import Context
+from .conversing import conversation_template
+from .edit_log import NO_TOKEN
 from .failure import Failure
 from .generate import Filled, Generator
 from .models import Loaded
@@ -18,6 +21,7 @@ from .noise import Stream
 from .precision import precision_of
 from .prepare import mask_spans
 from .prepared import HELD_OUT, Split
+from .shown import cells_of
 from .tokenizers import Tokens
 
 
@@ -65,16 +69,21 @@ def prompts_of(context: Context, body: Sample, tokens: Tokens) -> Prompts:
     """What the stage itself asks for. Raises Failure where there is nothing to mask."""
     if isinstance(body.prompts, HeldOut):
         return _restorations(context, body.prompts, tokens, edited=body.sampler.edits)
-    return continuations(body, body.prompts, tokens)
+    return continuations(body, body.prompts, tokens, conversation_template(context, body.model, tokens) if body.chat_template else None)
 
 
-def continuations(body: Sample, texts: Sequence[str], tokens: Tokens) -> Prompts:
-    """Texts to go on from. Raises Failure for a text that the tokenizer cannot spell."""
+def continuations(body: Sample, texts: Sequence[str], tokens: Tokens, template: str | None = None) -> Prompts:
+    """Texts to go on from, or, with a template, to answer. Raises Failure for a text that the tokenizer cannot spell."""
     assert body.max_new_tokens is not None
     out = []
     for index, text in enumerate(texts):
-        given = [*tokens.begin, *tokens.encode(text, specials=True)]
-        out.append(Request(tokens=[*given, *[tokens.mask] * body.max_new_tokens], id=index, prompt=len(given), ends=True))
+        if template is None:
+            given = [*tokens.begin, *tokens.encode(text, specials=True)]
+        else:
+            given = opened(tokens.fast, template, [{"role": "user", "content": text}]).tokens
+        until = (tokens.turn_text,) if template is not None and tokens.turn_text is not None else ()
+        row = [*given, *[tokens.mask] * body.max_new_tokens]
+        out.append(Request(tokens=row, id=index, prompt=len(given), ends=True, until=until))
     return Prompts(out, [f"sample {index + 1}" for index in range(len(out))], [], tokens.mask, body.sampler.edits)
 
 
@@ -110,7 +119,17 @@ def sample_of(request: Request, item: Filled, tokens: Tokens) -> dict[str, Any]:
     given = zip(request.tokens, tokens.pieces(request.tokens), strict=True)
     masked = "".join("_" if token == tokens.mask else piece for token, piece in given)
     pieces = tokens.silent_pieces(item.tokens)
-    return {"masked": masked, "text": tokens.decode(item.tokens), "tokens": item.tokens, "pieces": pieces, **item.trace}
+    return {"masked": masked, "text": tokens.decode(item.tokens), "tokens": item.tokens, "pieces": pieces, **_readable(item.trace, tokens)}
+
+
+def _readable(trace: Mapping[str, Any], tokens: Tokens) -> dict[str, Any]:
+    """A trace in which edits have the text of their tokens beside them, and the row that they began with."""
+    if "edits" not in trace:
+        return dict(trace)
+    edits = trace["edits"]
+    cells = cells_of([tokens.pad if token == NO_TOKEN else token for token in edits["token"]], tokens)
+    texts = ["" if token == NO_TOKEN else cell for token, cell in zip(edits["token"], cells, strict=True)]
+    return {**trace, "start_cells": cells_of(trace["start"], tokens), "edits": {**edits, "cell": texts}}
 
 
 def answer_of(full: Sequence[int], request: Request, tokens: Tokens, until: Sequence[str] = ()) -> str:

@@ -15,6 +15,7 @@ from .canvas import Request
 from .context import Context
 from .conversing import conversation_template, turn_to_answer
 from .decode import Reveal
+from .edit_log import Happened
 from .failure import Failure
 from .generate import Generator
 from .ledger import Ledger
@@ -52,6 +53,12 @@ class WatchedShow(Show):
         if self.gone():
             raise Cancelled
         Show.reveal(self, found)
+
+    def edit(self, found: Happened) -> None:
+        """The same of edits. Raises Cancelled."""
+        if self.gone():
+            raise Cancelled
+        Show.edit(self, found)
 
 
 def server_of(plan: Plan, stage_id: str, runs: Runs, base: Path, folder: Path, threads: int, told: Told, waiting: Waiting) -> "Server":

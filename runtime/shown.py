@@ -79,7 +79,7 @@ class Show:
             self.context.emit("canvas_done", {"request": self._shown.pop(index)[0], "note": note})
 
     def _cells(self, ids: list[int]) -> list[str]:
-        return [MASK if token == self.tokens.mask else piece for token, piece in zip(ids, self.tokens.silent_pieces(ids), strict=True)]
+        return cells_of(ids, self.tokens)
 
     def _hidden(self, ids: list[int]) -> int:
         """Tokens before the text that are no part of it."""
@@ -91,3 +91,8 @@ class Show:
         end = self.tokens.end
         stop = len(ids) - len(end) if end and tuple(ids[-len(end) :]) == end else len(ids)
         return ids[hidden:stop]
+
+
+def cells_of(ids: list[int], tokens: Tokens) -> list[str]:
+    """The text of each token, and the sign for a mask."""
+    return [MASK if token == tokens.mask else piece for token, piece in zip(ids, tokens.silent_pieces(ids), strict=True)]

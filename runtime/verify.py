@@ -1,20 +1,28 @@
 """What a cache changes: the same requests with it and without, and at every step of the one the distributions of the other."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from dllm_run.specs.vocabulary.stages.sample import Sample
+
 from .board import Board
 from .board_reader import Reader
+from .build import build
 from .canvas import Request, lay_out
 from .decode import decode
 from .denoiser import Denoiser
+from .generate import Generator
 from .ledger import Ledger
-from .marked import Marked
+from .marked import Marked, marked_of
+from .models import Loaded
 from .noise import Stream
 from .samplers import Choices, MakeReader
+from .tasks import TableRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +83,26 @@ class _Beside:
         self.found.total += float(terms_RV.sum(dtype=torch.float64))
         self.found.count += len(hidden_RD)
         return hidden_RD
+
+
+def cache_table(body: Sample, loaded: Loaded, requests: Sequence[Request], generator: Generator) -> list[dict[str, Any]]:
+    """What the sampler's cache changes of these requests, as the rows of a table."""
+    choices = generator.choices
+    assert isinstance(choices, Choices)
+    sampler: Any = body.sampler
+    plain: Choices = build(dataclasses.replace(sampler, cache="none"))
+    marked = marked_of(choices, loaded.tokens, next(loaded.denoiser.parameters()).device)
+    with generator.precision(), torch.inference_mode():
+        found = verify(loaded.denoiser.eval(), requests, choices, plain.reader, generator.stream, marked, pad=loaded.tokens.pad)
+    rows = [
+        TableRow(name="same tokens", value=100 * found.agreement, unit="%", meaning="written tokens that are the same without the cache"),
+        TableRow(name="same texts", value=100 * found.same_rows, unit="%", meaning="prompts whose whole answer is the same"),
+        TableRow(name="divergence", value=found.divergence, unit="nats", meaning="from what the model says without it, a scored token"),
+        TableRow(name="tokens saved", value=100 * found.saved, unit="%", meaning="of those that the model reads without it"),
+        TableRow(name="passes", value=found.passes[0], unit="", meaning=f"forward passes with it; without it {found.passes[1]}"),
+        TableRow(name="ties", value=found.ties, unit="", meaning="choices of either that rounding could have turned"),
+    ]
+    return [dataclasses.asdict(row) for row in rows]
 
 
 def verify(

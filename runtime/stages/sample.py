@@ -12,6 +12,7 @@ from ..models import load
 from ..prompts import Prompts, generator_of, prompts_of, sample_of
 from ..shown import Show
 from ..tokenizers import Tokens
+from ..verify import cache_table
 
 
 def run(context: Context) -> dict[str, Any]:
@@ -33,6 +34,10 @@ def run(context: Context) -> dict[str, Any]:
     if body.sampler.edits:
         results["edits"] = dict(Counter(edit for item in filled for edit in item.trace["edits"]["edit"]))
         results["masks_left"] = sum(item.tokens.count(loaded.tokens.mask) for item in filled)
+    if body.verify:
+        rows = cache_table(body, loaded, prompts.requests[: body.verify], generator)
+        results["tasks"] = {"what the cache changes": {"table": rows}}
+        context.emit("result", {"title": "what the cache changes", "rows": rows})
     restored = prompts.restored(filled)
     return results if restored is None else {**results, "restored": restored}
 

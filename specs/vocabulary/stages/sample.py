@@ -60,6 +60,16 @@ class Sample(Stage):
             when=(Condition(trait="prompts.data", given=True),),
             reason="held-out rows keep their length",
         ),
+        Inert(
+            option="chat_template",
+            when=(Condition(trait="prompts.data", given=True),),
+            reason="held-out rows are laid out as they were trained on",
+        ),
+        Inert(
+            option="verify",
+            when=(Condition(trait="sampler.cache", values=(None, "none")),),
+            reason="the sampler keeps nothing that could be compared with reading everything",
+        ),
         Inert(option="compute.gradient_checkpointing", reason="only training goes backwards"),
         Inert(option="compute.compile", reason="only training compiles its layers"),
         Inert(option="model.dropout", reason="only training drops anything"),
@@ -76,6 +86,13 @@ class Sample(Stage):
         unit="tokens",
         default=None,
         minimum=1,
+    )
+    chat_template: bool = leaf("Whether each prompt is put as a conversation that the model answers.", default=False)
+    verify: int = leaf(
+        "Prompts that are filled in again without the sampler's cache: the results then tell how many tokens are the same, how far the "
+        "distributions are apart, and what the cache saves.",
+        default=0,
+        minimum=0,
     )
     batch: int = leaf("Prompts in one forward pass.", default=16, minimum=1, effect=Effect.NUMERICS)
 

@@ -63,7 +63,7 @@ def replayed(stage: Kept, number: int | None) -> Iterator[Event]:
     """Every sample, or the first ones: as it was shown where that was kept, else from its trace."""
     told = _told(stage.entry)
     for index, row in enumerate(stage.rows[:number]):
-        yield from told.get(index) or _from_trace(index, row, stage.name)
+        yield from told.get(index) or (_from_edits(index, row) if "start_cells" in row else _from_trace(index, row, stage.name))
 
 
 def _told(entry: Entry) -> dict[int, list[Event]]:
@@ -80,6 +80,25 @@ def _told(entry: Entry) -> dict[int, list[Event]]:
     return {sample: events for sample, events in found.items() if events[-1]["event"] == "canvas_done"}
 
 
+def _from_edits(index: int, row: dict[str, Any]) -> Iterator[Event]:
+    """A canvas from the row that it began with, and its edits."""
+    cells, edits = row["start_cells"], row["edits"]
+    yield _canvas(index, cells, [cell != MASK for cell in cells])
+    told: dict[int, list[Event]] = {}
+    for step, op, position, cell in zip(edits["step"], edits["edit"], edits["position"], edits["cell"], strict=True):
+        told.setdefault(step, []).append({"op": op, "position": position, "cell": cell})
+    for step, happened in sorted(told.items()):
+        yield {"event": "edits", "request": index, "step": step, "edits": happened}
+    yield {"event": "canvas_done", "request": index, "note": None}
+
+
+def _canvas(index: int, cells: list[str], given: list[bool]) -> Event:
+    title = f"sample {index + 1}"
+    return {
+        "event": "canvas", "request": index, "sample": index, "title": title, "cells": cells, "given": given, "columns": None, "mask": MASK
+    }  # fmt: skip
+
+
 def _from_trace(index: int, row: dict[str, Any], name: str) -> Iterator[Event]:
     """A canvas from its kept tokens and the step of each. Raises NotFound where they were not kept."""
     if not ({"pieces", "step"} <= set(row)):
@@ -89,16 +108,7 @@ def _from_trace(index: int, row: dict[str, Any], name: str) -> Iterator[Event]:
     shown = [place for place, step in enumerate(steps) if step >= -1]
     given = [steps[place] < 0 for place in shown]
     cells = [pieces[place] if fixed else MASK for place, fixed in zip(shown, given, strict=True)]
-    yield {
-        "event": "canvas",
-        "request": index,
-        "sample": index,
-        "title": f"sample {index + 1}",
-        "cells": cells,
-        "given": given,
-        "columns": None,
-        "mask": MASK,
-    }
+    yield _canvas(index, cells, given)
     for step in sorted({steps[place] for place in shown if steps[place] >= 0}):
         positions = [position for position, place in enumerate(shown) if steps[place] == step]
         places = [shown[position] for position in positions]
