@@ -83,7 +83,7 @@ def _row(index: int) -> Mapping[str, Any]:
     return {"messages": messages, "text": f"{question} {answer}", "instruction": question, "input": "", "output": answer}
 
 
-def made_tiny(weights: Path, rows: Path, *, data: str, model: str = "model.from", processes: int = 1) -> tuple[str, ...]:
+def made_tiny(weights: Path, rows: Path, *, data: str, model: str = "model.from", processes: int = 1, nodes: int = 1) -> tuple[str, ...]:
     """Flags that leave of a recipe what it does, and take from it how large that is."""
     return (
         f"{model}={weights}",
@@ -92,6 +92,6 @@ def made_tiny(weights: Path, rows: Path, *, data: str, model: str = "model.from"
         f"data.{data}.max_length=256",
         "stages.train.duration=2 steps",
         "stages.train.batch=4",
-        f"compute={{device: cpu, nodes: 1, gpus_per_node: 0, processes: {processes}, gpu: null, threads: 1}}",
+        f"compute={{device: cpu, nodes: {nodes}, gpus_per_node: 0, processes: {processes}, gpu: null, threads: 1}}",
         *(("compute.strategy=null",) if processes == 1 else ()),
     )
