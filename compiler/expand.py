@@ -40,13 +40,15 @@ def _map(node: Node, cls: type, under: Node | None, done: Done | None) -> Node:
 
 def expand_at(root: Node, cls: type, path: tuple[str, ...], leaf: Node) -> Node:
     """`leaf` with the shorthands that it has at `path` of `root`, so that it merges with what stands there."""
-    shape = Shape(cls=cls)
-    for length, part in enumerate(path):
-        below = _shape_below(shape, root.get_text(path[:length]), part)
-        if below is None:
-            return leaf
-        shape = below
-    return _expand(leaf, shape, root.get_text(path), None)
+    shape = _shape_at(root, cls, path)
+    return leaf if shape is None else _expand(leaf, shape, root.get_text(path), None)
+
+
+def edge_key_at(root: Node, cls: type, path: tuple[str, ...]) -> str | None:
+    """The key of the map that `${stages.X}` may be written as at `path`: that of a model is `from`. None where there is no such map."""
+    shape = _shape_at(root, cls, path)
+    key: str | None = None if shape is None else getattr(shape.cls, "shorthand", None)
+    return key if shape is not None and key is not None and _takes_edge(shape, key) else None
 
 
 def class_at(node: Node, cls: type, under: Node | None = None) -> type | None:
@@ -62,6 +64,13 @@ def class_at(node: Node, cls: type, under: Node | None = None) -> type | None:
 
 def _below(node: Node | None, key: str) -> Node | None:
     return node.value.get(key) if node is not None and isinstance(node.value, dict) else None
+
+
+def _shape_at(root: Node, cls: type, path: tuple[str, ...]) -> Shape | None:
+    shape: Shape | None = Shape(cls=cls)
+    for length, part in enumerate(path):
+        shape = None if shape is None else _shape_below(shape, root.get_text(path[:length]), part)
+    return shape
 
 
 def _shape_below(shape: Shape, node: Node | None, part: str) -> Shape | None:
@@ -111,4 +120,8 @@ def _shorthand(value: str | int | float | bool | None, shape: Shape) -> str | No
 
 def _is_edge(shape: Shape, key: str) -> bool:
     """Whether a stage may stand for the field that a shorthand means, and not for the whole: the model of a training is {from: stage}."""
-    return not shape.edge and any(info.key == key and info.shape.edge for info in fields_of(shape.cls or object))
+    return not shape.edge and _takes_edge(shape, key)
+
+
+def _takes_edge(shape: Shape, key: str) -> bool:
+    return shape.cls is not None and any(info.key == key and info.shape.edge for info in fields_of(shape.cls))

@@ -76,7 +76,8 @@ def _grid_problems(root: Node, kind: str) -> Iterator[Diagnostic]:
     for path, values in section(root, kind).items():
         inside = into_reference(root, tuple(path.split(".")), values)
         if inside is not None:
-            yield replace(inside, path=f"sweep.{kind}.{path}", fix=None)
+            fix = inside.fix if isinstance(values.value, list) else None
+            yield replace(inside, path=f"sweep.{kind}.{path}", fix=fix)
         elif not isinstance(values.value, list):
             yield _problem("E104", f"sweep.{kind}: {path} must be a list of values", kind, path, values, "write [value, value, …]")
         elif not values.value:

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from dllm_run.specs.errors import Diagnostic, Mark
 from dllm_run.specs.reference import Reference
+from dllm_run.specs.vocabulary.spec import Spec
 
+from .expand import edge_key_at
 from .node import Node
 
 _HANDED_DOWN = ("compute", "launch", "model")
@@ -50,6 +52,11 @@ def into_reference(tree: Node, path: tuple[str, ...], leaf: Node) -> Diagnostic 
             target = (*node.value[2:-1].split("."), *path[length:])
             label = f"set {'.'.join(target)}"
             fix = f"{'.'.join(target)}={leaf.value}" if isinstance(leaf.value, (str, int, float)) else None
+        elif (key := edge_key_at(tree, Spec, path[:length])) is not None:
+            # As a map it has fields that an axis may set.
+            whole = f'{{{key}: "{node.value}"}}'
+            label = f"give the whole value, a map such as {whole}"
+            fix = f"{'.'.join(path[:length])}={whole}" if isinstance(leaf.value, list) else None
         message = f"{'.'.join(path[:length])} is {node.value}: a path cannot lead into a reference"
         return Diagnostic(code="E205", message=message, path=".".join(path), mark=leaf.key_mark or leaf.mark, label=label, fix=fix)
     return None

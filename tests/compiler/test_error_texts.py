@@ -402,6 +402,7 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E205-empty-part": (SPEC, ("stages..batch=3",)),
     "E205-into-a-reference": (SPEC, ("stages.train.data.limit=100",)),
     "E205-into-an-edge": (SPEC, ("stages.look.model.from=./other",)),
+    "E205-sweep-into-an-edge": (edited(more="sweep: {grid: {stages.look.model.checkpoint: [last, step 5]}}\n"), ()),
     "E205-sweep-into-a-reference": (edited(more="sweep: {grid: {stages.train.data.limit: [10, 20]}}\n"), ()),
     # Fields that do not go together.
     "E301": (edited(MODEL, "{tokenizer: bytes}"), ()),

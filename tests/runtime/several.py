@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -97,7 +98,8 @@ class Place:
 
     def sha(self) -> str:
         found = self.weights()
-        return hashlib.sha256(b"".join(name.encode() + found[name].contiguous().numpy().tobytes() for name in sorted(found))).hexdigest()
+        plain = {name: value.contiguous().flatten().view(torch.uint8).numpy() for name, value in found.items()}  # numpy has no bfloat16
+        return hashlib.sha256(b"".join(name.encode() + plain[name].tobytes() for name in sorted(plain))).hexdigest()
 
     def losses(self, key: str = "loss") -> list[tuple[int, float]]:
         found: dict[int, float] = {}
@@ -138,6 +140,13 @@ def alike(place: Place, folder: Path, *flags: str, spec: str = SPEC) -> Place:
     plan = compiled(folder, spec, *flags)
     (folder / "plan.json").write_text(canonical(plan.to_json()), encoding="utf-8")
     return Place(folder, plan)
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def children(pid: int) -> list[int]:

@@ -4,7 +4,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from runtime_toys import run_stage
-from several import KILLED, PATIENCE, SPEC, Place, alike, children, gone, lives, placed, rank_of
+from several import KILLED, PATIENCE, SPEC, Place, alike, children, free_port, gone, lives, placed, rank_of
 
 SLOW = pytest.mark.slow
 TWO = ("compute.processes=2",)
@@ -160,12 +159,6 @@ def test_an_adapter_is_trained_as_in_one_process_and_goes_on_with_the_same_bits(
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=60) == 130, place.told()
     assert place.ran().sha() == two.sha()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def in_double(place: Place, processes: int) -> Place:
