@@ -65,7 +65,9 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
         self.average = average
         # The loss is divided by the denominator of the whole step: Trainer must not divide by the accumulation again.
         self.loss_is_scaled_for_ga = True
-        self.begin_step()
+        self.step_loss: Tensor = torch.zeros((), dtype=torch.float64)
+        self.step_work = Work()
+        self.step_tokens = 0
         body = context.stage.body
         assert isinstance(body, Training)
         self.alarm = Alarm(context, body.stop)
@@ -103,9 +105,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
 
     def begin_step(self) -> None:
         """Forget what the micro batches of the last step added up to."""
-        self.step_loss: Tensor = torch.zeros((), dtype=torch.float64)
-        self.step_work = Work()
-        self.step_tokens = 0
+        self.step_loss, self.step_work, self.step_tokens = torch.zeros((), dtype=torch.float64), Work(), 0
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Called between the last backward pass of a step and the optimizer: the last moment to stop."""

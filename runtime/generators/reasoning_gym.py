@@ -15,7 +15,9 @@ def build(word: ReasoningGym) -> list[dict[str, Any]]:
         # An extra: it brings many packages, which nobody else should wait for.
         gym: Any = importlib.import_module(word.package)
     except ImportError as error:
-        raise Failure(f"generator {word.word} needs the package reasoning-gym ({error}): `pip install 'dllm-run[{word.extra}]'`") from None
+        raise Failure(
+            f"generator {word.word} needs the package reasoning-gym ({error}): `pip install 'dllm-run[{word.brought_by}]'`"
+        ) from None
     try:
         rows = list(gym.create_dataset(word.task, size=word.size, seed=word.seed, **word.options))
     except (ValueError, TypeError, AssertionError, KeyError) as error:
