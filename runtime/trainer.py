@@ -105,9 +105,7 @@ class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers has no ty
 
     def begin_step(self) -> None:
         """Forget what the micro batches of the last step added up to."""
-        self.step_loss = torch.zeros((), dtype=torch.float64)
-        self.step_work = Work()
-        self.step_tokens = 0
+        self.step_loss, self.step_work, self.step_tokens = torch.zeros((), dtype=torch.float64), Work(), 0
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Called between the last backward pass of a step and the optimizer: the last moment to stop."""

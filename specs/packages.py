@@ -15,5 +15,7 @@ def missing_packages(stages: Iterable[Stage]) -> list[str]:
     for stage in stages:
         for _, word in inventories.of(stage).objects:
             if isinstance(word, Word) and word.package and find_spec(word.package) is None:
-                found[f"{word.word} needs the package {word.package}, which is not here: `pip install 'dllm-run[{word.pip_extra}]'`"] = None
+                found[f"{word.word} needs the package {word.package}, which is not here: `pip install 'dllm-run[{word.brought_by}]'`"] = (
+                    None
+                )
     return list(found)

@@ -25,7 +25,7 @@ class Word(Compatible):
     """The module that implements a word from outside this package; empty: the file of its class."""
     package: ClassVar[str] = ""
     """The Python package that the word needs and that dllm-run does not bring; empty: none."""
-    pip_extra: ClassVar[str] = ""
+    brought_by: ClassVar[str] = ""
     """The extra of dllm-run that brings it."""
     code: ClassVar[str] = ""
     """sha256 of the file that a word in `use` was read from: another code, another result."""

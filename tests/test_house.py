@@ -26,6 +26,7 @@ from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.vocabulary.starts import Start
 from dllm_run.specs.vocabulary.tasks import BuiltInTask
 from dllm_run.specs.vocabulary.tokenizers import Tokenizer
+from dllm_run.specs.vocabulary.trackers import Tracker
 from dllm_run.specs.vocabulary.weightings import Weighting
 from dllm_run.specs.word import Word, family_name, is_family, members
 
@@ -33,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 SPEC = ROOT / "tests" / "data" / "specs" / "sudoku.yaml"
 FAMILIES: list[type[Word]] = [
     Conversion, Family, Generator, Kappa, Launch, Likelihood, LrSchedule, Mapping, Objective, Quantization, Sampler, Schedule, Stage,
-    Start, BuiltInTask, Tokenizer, Weighting,
+    Start, BuiltInTask, Tokenizer, Tracker, Weighting,
 ]  # fmt: skip
 LAYERS = ("specs", "compiler", "launchers", "runtime", "src/dllm_run/cli")
 

@@ -16,7 +16,7 @@ def build(word: ReasoningGym) -> list[dict[str, Any]]:
         gym: Any = importlib.import_module(word.package)
     except ImportError as error:
         raise Failure(
-            f"generator {word.word} needs the package reasoning-gym ({error}): `pip install 'dllm-run[{word.pip_extra}]'`"
+            f"generator {word.word} needs the package reasoning-gym ({error}): `pip install 'dllm-run[{word.brought_by}]'`"
         ) from None
     try:
         rows = list(gym.create_dataset(word.task, size=word.size, seed=word.seed, **word.options))

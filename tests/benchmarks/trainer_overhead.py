@@ -30,8 +30,9 @@ from dllm_run.runtime.noise import Stream
 from dllm_run.runtime.prepared import TRAIN, Split
 from dllm_run.runtime.reporter import Reporter
 from dllm_run.runtime.training_rows import TrainingRows, collate, rows_of
+from dllm_run.specs.canonical import pretty
 from dllm_run.specs.reference import Reference
-from dllm_run.specs.store import Runs
+from dllm_run.specs.store import Runs, write_atomic
 from dllm_run.specs.vocabulary.training import Training
 
 TARGET = 1.05
@@ -131,7 +132,7 @@ def main() -> None:
         plan, runs = find(str(folder / "spec.yaml"), []).compile().plan, Runs(folder / "runs")
         for stage_id, stage in plan.stages.items():
             context = Context(plan=plan, stage_id=stage_id, runs=runs, base=folder, attempt=runs.entry(stage_id).new_attempt())
-            module_of(type(stage.body)).run(context)
+            write_atomic(context.entry.results_file, pretty(module_of(type(stage.body)).run(context)))
             runs.entry(stage_id).finish()
         lines = [json.loads(line) for line in context.attempt.metrics.read_text(encoding="utf-8").splitlines()]
     assert Paired.bare is not None

@@ -14,7 +14,7 @@ class ReasoningGym(Generator):
 
     word: ClassVar[str] = "reasoning_gym"
     package: ClassVar[str] = "reasoning_gym"
-    pip_extra: ClassVar[str] = "reasoning"
+    brought_by: ClassVar[str] = "reasoning"
 
     task: str = leaf("Name of the task.", example="gsm_symbolic", pattern=r"^[a-z0-9_]+$")
     size: int = leaf("Rows.", unit="rows", default=1000, minimum=1)

@@ -12,4 +12,4 @@ class TensorBoard(Tracker):
 
     word: ClassVar[str] = "tensorboard"
     package: ClassVar[str] = "tensorboard"
-    pip_extra: ClassVar[str] = "tensorboard"
+    brought_by: ClassVar[str] = "tensorboard"

@@ -14,7 +14,7 @@ class Wandb(Tracker):
 
     word: ClassVar[str] = "wandb"
     package: ClassVar[str] = "wandb"
-    pip_extra: ClassVar[str] = "wandb"
+    brought_by: ClassVar[str] = "wandb"
 
     project: str | None = leaf("Project; null: the name of the experiment.", default=None, pattern=r"^[^/\\#?%:\n]{1,128}$(?!\n)")
     entity: str | None = leaf("User or team that has the project; null: that of the login.", default=None, pattern=r"^[^/\s]+$(?!\n)")
