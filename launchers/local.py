@@ -14,7 +14,7 @@ from dllm_run.specs.jobs import JobState, Sending, SentJob, new_folder
 from dllm_run.specs.leash import running_mark, runs_still
 from dllm_run.specs.plan import Plan
 
-from .job import Job, portable_start
+from .job import portable_start
 from .template import fill
 
 _GRACE_SECONDS = 60
@@ -28,8 +28,8 @@ def render(plan: Plan) -> dict[str, str]:
     return {"run.sh": fill("run.sh", {"name": plan.name, "stages": stages})}
 
 
-def start(job: Job, log: Path, devices: Sequence[str] | None = None) -> subprocess.Popen[bytes]:
-    """Start a stage; `devices`: the GPUs that it may see. All that it prints goes to `log`.
+def start(words: Sequence[str], log: Path, devices: Sequence[str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a stage by its command line; `devices`: the GPUs that it may see. All that it prints goes to `log`.
 
     The terminal's Ctrl-C does not reach it, `interrupt` does; when this process is killed, it saves and stops.
     """
@@ -37,7 +37,7 @@ def start(job: Job, log: Path, devices: Sequence[str] | None = None) -> subproce
     given = {} if devices is None else {"CUDA_VISIBLE_DEVICES": ",".join(devices)}
     with log.open("wb") as stream:
         return subprocess.Popen(
-            job.command(),
+            words,
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,

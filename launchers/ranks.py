@@ -18,7 +18,7 @@ from types import FrameType
 
 from dllm_run.specs.environment import JOB
 from dllm_run.specs.leash import on_leash
-from dllm_run.specs.store import Entry, Runs
+from dllm_run.specs.store import Attempt, Entry, Runs
 
 _POLL_SECONDS = 0.02
 _LOCAL = "127.0.0.1"
@@ -136,9 +136,12 @@ def _tell(entry: Entry, known: int, rank: int, code: int) -> None:
     # Of several nodes this one may have begun when the first had made the attempt already.
     job = os.environ.get(JOB)
     mine = attempts[known:] or [attempt for attempt in attempts[-1:] if job is not None and attempt.status().get("job") == job]
-    if not mine:
-        return
-    attempt = mine[-1]
+    if mine:
+        blame(mine[-1], rank, code)
+
+
+def blame(attempt: Attempt, rank: int, code: int) -> None:
+    """A process of an attempt has ended with a code, negative for a signal: write down what it, or one before it, died of."""
     if code < 0:
         attempt.write_failure(rank, f"was killed by signal {-code}", told=False, killed=True)
     first = next(iter(attempt.failures()), None)

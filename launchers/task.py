@@ -3,7 +3,6 @@
 import argparse
 import os
 import platform
-import re
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from dllm_run.specs.environment import JOB
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.store import Entry, Runs, read_json, write_atomic
 
+from .nodes import node_names
 from .ranks import STOPPED, Ranks, Where
 from .tries import hopeless
 
@@ -104,25 +104,6 @@ def _where(task: Task) -> Where:
     port = 20000 + int(given["SLURM_JOB_ID"]) % 10000
     first = node_names(given["SLURM_JOB_NODELIST"])[0]
     return Where(processes=task.processes, nodes=task.nodes, node=int(given["SLURM_NODEID"]), address=first, port=port)
-
-
-def node_names(text: str) -> list[str]:
-    """The nodes of a list as Slurm writes it: `a,b[1-3,07-08]x`. In a container there may be no scontrol to ask."""
-    found: list[str] = []
-    for part in re.findall(r"[^,\[]*(?:\[[^\]]*\][^,\[]*)*", text):
-        if not part:
-            continue
-        names = [""]
-        for plain, ranges in re.findall(r"([^\[]+)|\[([^\]]*)\]", part):
-            ends = [plain] if plain else [number for item in ranges.split(",") for number in _numbers(item)]
-            names = [name + end for name in names for end in ends]
-        found.extend(names)
-    return found
-
-
-def _numbers(text: str) -> list[str]:
-    low, _, high = text.partition("-")
-    return [str(number).zfill(len(low)) for number in range(int(low), int(high or low) + 1)]
 
 
 def _refusal(task: Task, index: int, entry: Entry, job: str) -> str | None:

@@ -225,7 +225,9 @@ def _conclude(job: _Job, context: "Context", results: dict[str, Any]) -> None:
     """Write down how the stage ended."""
     attempt = context.attempt
     if context.interrupted:
-        attempt.write_status({**attempt.status(), "state": "interrupted", "signal": job.requests.name})
+        # Progress is told a few times a second only: the last steps may be missing from it.
+        saved = max((step for step, _ in job.entry.complete_checkpoints()), default=0)
+        attempt.write_status({**attempt.status(), "state": "interrupted", "signal": job.requests.name, "done": saved})
         context.emit("interrupted", {"step": attempt.status().get("done", 0)})
         return
     write_atomic(job.entry.results_file, pretty(results))

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PACKAGES = (
-    "slurmctld slurmd slurm-client slurmdbd mariadb-server munge openssh-server openssh-client pdsh iproute2 util-linux procps"
-).split()
+PACKAGES = [
+    *("slurmctld", "slurmd", "slurm-client", "slurmdbd", "mariadb-server", "munge"),
+    *("openssh-server", "openssh-client", "pdsh", "iproute2", "util-linux", "procps"),
+]
 ROOT, RUN, LOG = Path("/var/lib/dllm-run-slurm"), Path("/run/dllm-run-slurm"), Path("/var/log/dllm-run-slurm")
 NET, BRIDGE = "10.78.0", "dllmrunbr0"
 HEAD = f"{NET}.254"
@@ -264,9 +265,19 @@ PartitionName=high Nodes=ALL Default=NO MaxTime=INFINITE State=UP PriorityTier=1
         install = ["mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={data}", "--skip-test-db"]
         run(*install, "--auth-root-authentication-method=socket")
         log = (LOG / "mariadbd.log").open("ab")
-        options = "--bind-address=127.0.0.1 --port=33307 --innodb-buffer-pool-size=64M --innodb-lock-wait-timeout=900 --innodb-log-file-size=32M"
+        options = (
+            "--bind-address=127.0.0.1 --port=33307 --innodb-buffer-pool-size=64M --innodb-lock-wait-timeout=900 --innodb-log-file-size=32M"
+        )
         more = "--innodb-flush-log-at-trx-commit=0 --skip-log-bin --skip-name-resolve"
-        words = ["mariadbd", "--no-defaults", "--user=mysql", f"--datadir={data}", f"--socket={socket}/m.sock", *options.split(), *more.split()]
+        words = [
+            "mariadbd",
+            "--no-defaults",
+            "--user=mysql",
+            f"--datadir={data}",
+            f"--socket={socket}/m.sock",
+            *options.split(),
+            *more.split(),
+        ]
         self.pids["mariadbd"] = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True).pid
         wait_for(lambda: _answers("mariadb-admin", "--no-defaults", f"--socket={socket}/m.sock", "ping"), 40, "mariadbd")
         grant = (

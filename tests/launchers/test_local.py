@@ -80,7 +80,7 @@ def wait_for(log: Path, text: str) -> None:
 
 def test_a_stage_writes_its_log_and_an_interrupt_reaches_it(sleeper: Job, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "1.log"
-    process = local.start(sleeper, log)
+    process = local.start(sleeper.command(), log)
     try:
         wait_for(log, "started")
         local.interrupt(process)
@@ -93,7 +93,7 @@ def test_a_stage_writes_its_log_and_an_interrupt_reaches_it(sleeper: Job, tmp_pa
 
 def test_cancelling_ends_a_stage_with_everything_it_started(sleeper: Job, tmp_path: Path) -> None:
     log = tmp_path / "1.log"
-    process = local.start(sleeper, log)
+    process = local.start(sleeper.command(), log)
     wait_for(log, "started")
     local.end(process)
     assert process.returncode == -9

@@ -15,6 +15,7 @@ class Local(Launch):
 
     word: ClassVar[str] = "local"
     here: ClassVar[bool] = True
+    watched: ClassVar[bool] = True
     table: ClassVar[tuple[Row, ...]] = (
         Inert(
             option="compute.gpus_per_node",

@@ -11,7 +11,7 @@ from dllm_run.specs.store import Attempt, Entry, Runs
 from .found import FoundRun, FoundStage
 from .stage_status import told_status
 
-BUSY = ("running", "starting", "queued", "requeued")
+BUSY = ("running", "starting", "stopping", "queued", "requeued")
 """States from which something is still to come without anybody's doing."""
 
 
@@ -21,7 +21,7 @@ class Now:
 
     stage: FoundStage
     state: str
-    """`done`, `running`, `starting`, `queued`, `requeued`, `interrupted`, `failed`, `cancelled` or `pending`."""
+    """`done`, `running`, `starting`, `stopping`, `queued`, `requeued`, `interrupted`, `failed`, `cancelled` or `pending`."""
     detail: str = ""
     job: str = ""
     attempts: int = 0
@@ -83,7 +83,7 @@ def _state(last: Mapping[str, Any], job: JobState | None, attempts: list[Attempt
         return ("requeued" if attempts and mine and "job" in last else "queued"), job.detail
     if job.state == "running":
         if "job" in last:
-            return ("running" if mine and told == "running" else "starting"), job.detail
+            return (told if mine and told == "running" else "stopping" if mine else "starting"), job.detail
         return told if attempts and told != "interrupted" else "pending", job.detail
     if not mine or not attempts:
         return ("pending" if job.state in ("gone", "done") else job.state), job.detail

@@ -33,9 +33,9 @@ def main(options: argparse.Namespace) -> int:
     runs = Runs(Path(options.runs))
     console = Console(highlight=False, stderr=options.json)
     compiled = at_hand(named, runs, console, quiet=options.quiet)
-    if not compiled.spec.launch.here and options.short:
+    if not compiled.spec.launch.watched and options.short:
         return submit(named, compiled, runs, as_json=options.json)
-    if not compiled.spec.launch.here:
+    if not compiled.spec.launch.watched:
         text = f"launch is {compiled.spec.launch.word}: `dllm-run submit` sends it off, `-s launch=local` runs it here"
         raise EnvironmentProblem(text)
     plan = compiled.plan

@@ -14,10 +14,12 @@ from types import FrameType
 from rich.console import Console
 
 from dllm_run.launchers import local
+from dllm_run.launchers.fanout import over_hosts
 from dllm_run.launchers.job import Job
 from dllm_run.specs.errors import StageFailed
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Entry, Runs
+from dllm_run.specs.vocabulary.launchers.hosts import OverHosts
 
 from .display import Display
 from .follow import Tail
@@ -121,15 +123,21 @@ class Runner:
         display = self.display if self.at_once == 1 else Display(self.console, animate=False)
         if _is_taken(entry):
             display.handle({"event": "note", "text": f"another run works on {name}: waiting for it"})
-        processes = self.plan.stages[stage_id].body.compute.world
-        job = Job(plan=self.folder / "plan.json", stage_id=stage_id, runs=self.runs.root, base=self.base, processes=processes)
         log = entry.path / "attempts" / "launch.log"
         known = len(entry.attempts())
-        process = local.start(job, log, devices or None)
+        process = local.start(self._words(stage_id), log, devices or None)
         self.children.append(_Child(stage_id, entry, process, log, known, display, label, devices))
         self.ran.append(stage_id)
         if self.interrupts:
             local.interrupt(process)  # the signal came while it was started
+
+    def _words(self, stage_id: str) -> list[str]:
+        """The command line of a stage: here, or on the hosts that its launch names. Raises EnvironmentProblem where they cannot hold it."""
+        body = self.plan.stages[stage_id].body
+        if isinstance(body.launch, OverHosts):
+            return over_hosts(body, stage_id, folder=self.folder, runs=self.runs, base=self.base)
+        job = Job(plan=self.folder / "plan.json", stage_id=stage_id, runs=self.runs.root, base=self.base, processes=body.compute.world)
+        return job.command()
 
     def _look_at(self, child: _Child) -> None:
         code = child.process.poll()

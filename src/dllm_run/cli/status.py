@@ -23,7 +23,7 @@ from .progress import clock_text, short_loss
 _EVERY_SECONDS = 5.0
 _MANY = 40
 _SILENT_SECONDS = 600
-_ORDER = ("running", "starting", "failed", "interrupted", "requeued", "queued", "cancelled", "pending", "done")
+_ORDER = ("running", "starting", "stopping", "failed", "interrupted", "requeued", "queued", "cancelled", "pending", "done")
 _COLOURS = {"done": "green", "failed": "red", "cancelled": "red", "interrupted": "yellow", "running": "cyan", "starting": "cyan"}
 
 
