@@ -30,11 +30,15 @@ from .places import chosen, hosts_of, is_here, ssh_words, unreachable
 from .rank import DEAD, STOP
 from .ranks import INTERRUPTED
 
+ENVIRONMENT = "environment.json"
 _POLL_SECONDS = 0.1
 _LAST_SECONDS = 45
 """How long hosts get to end their processes once one is lost."""
-_PREFIXES = ("NCCL_", "GLOO_", "UCX_", "FI_", "CUDA_", "PYTHON", "HF_", "DLLM_RUN_")
-_NAMES = ("PATH", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "TORCH_EXTENSIONS_DIR", "VIRTUAL_ENV")
+_PREFIXES = ("NCCL_", "GLOO_", "UCX_", "FI_", "CUDA_", "PYTHON")
+_NAMES = (
+    *("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "TORCH_EXTENSIONS_DIR"),
+    *("XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE"),
+)
 _LOST = re.compile(rb"pdsh@\S+: (\S+): ssh exited with exit code (\d+)")
 """What pdsh says when a host's processes have ended badly; it waits for the other hosts all the same."""
 
@@ -74,6 +78,8 @@ class Fanout:
         names: list[str] = list(type(self).__dataclass_fields__)
         write_atomic(path, pretty({name: getattr(self, name) for name in names}))
         write_atomic(Path(self.folder) / "hostfile", hostfile(self.hosts))
+        # Values may be secrets: they stand in files of a folder that is closed to others, and on no command line of ours.
+        write_atomic(Path(self.folder) / ENVIRONMENT, pretty(self.environment()))
         # DeepSpeed writes each line into a shell command as it stands.
         lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.environment().items()]
         write_atomic(Path(self.folder) / "deepspeed_env", "".join(lines))
@@ -127,6 +133,7 @@ def over_hosts(body: Stage, stage_id: str, *, folder: Path, runs: Runs, base: Pa
     hosts = chosen(hosts_of(launch, base, os.environ), compute.nodes, compute.world // compute.nodes)
     try:
         made = new_folder(folder.absolute() / "hosts" / stage_id)
+        made.chmod(0o700)
         found = Fanout(
             folder=str(made),
             launcher=launch.word,
@@ -187,8 +194,8 @@ class _Started:
             host = self.run.hosts[number]
             words = [sys.executable, "-m", "dllm_run.launchers.host", str(path), str(number)]
             if not is_here(host):
-                given = [f"{name}={shlex.quote(value)}" for name, value in self.run.environment().items()]
-                there = " ".join([f"cd {shlex.quote(str(Path.cwd()))} && exec env", *given, *map(shlex.quote, words)])
+                code = shlex.quote(f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}")
+                there = " ".join([f"cd {shlex.quote(str(Path.cwd()))} && exec env {code}", *map(shlex.quote, words)])
                 words = [*ssh_words(host, self.run.ssh), there]
         # As long as this process lives it holds the other end.
         return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=self.output, stderr=self.output, env=environment)

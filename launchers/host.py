@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from dllm_run.specs.store import write_atomic
+from dllm_run.specs.store import read_json, write_atomic
 
-from .fanout import Fanout
+from .fanout import ENVIRONMENT, Fanout
 from .rank import DEAD, STOP
 
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
@@ -26,7 +26,8 @@ def main() -> int:
     folder = Path(run.folder)
     # torchrun puts processes into sessions of their own: orphans come to this process, and are found.
     ctypes.CDLL(None).prctl(_SUBREAPER, 1)
-    child = subprocess.Popen(run.words(number), stdin=subprocess.DEVNULL)
+    given = read_json(folder / ENVIRONMENT) or {}
+    child = subprocess.Popen(run.words(number), stdin=subprocess.DEVNULL, env={**os.environ, **given})
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: write_atomic(folder / DEAD, "a host was told to end\n"))
     until = 0.0

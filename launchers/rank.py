@@ -28,8 +28,6 @@ def main() -> int:
     environment = dict(os.environ)
     # DeepSpeed has another name for it.
     environment.setdefault("LOCAL_WORLD_SIZE", environment.get("LOCAL_SIZE", "1"))
-    # Their stores are not what the processes meet in.
-    environment = {name: value for name, value in environment.items() if not name.startswith("TORCHELASTIC_")}
     process = subprocess.Popen([sys.executable, "-m", "dllm_run.runtime", plan, stage, *rest], env=environment)
 
     def forward(number: int, frame: FrameType | None) -> None:
