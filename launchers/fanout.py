@@ -22,7 +22,7 @@ from dllm_run.specs.jobs import new_folder
 from dllm_run.specs.leash import on_leash
 from dllm_run.specs.store import Entry, Runs, read_json, write_atomic
 from dllm_run.specs.vocabulary.launchers.deepspeed import DeepSpeed
-from dllm_run.specs.vocabulary.launchers.hosts import OverHosts
+from dllm_run.specs.vocabulary.over_hosts import OverHosts
 from dllm_run.specs.vocabulary.stages import Stage
 
 from .hostfile import Host, hostfile

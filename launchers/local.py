@@ -93,9 +93,9 @@ def state(jobs: Iterable[SentJob], host: str) -> dict[str, JobState]:
     for job in jobs:
         number, _, mark = job.id.partition("@")
         if host != platform.node():
-            now = JobState(state="unknown", job=number, detail=f"on {host}")
+            now = JobState(state="unknown", job=number, detail=f"on {host}", alone=False)
         else:
-            now = JobState(state="running" if runs_still(int(number), mark) else "gone", job=number, detail=host)
+            now = JobState(state="running" if runs_still(int(number), mark) else "gone", job=number, detail=host, alone=False)
         found.update(dict.fromkeys(job.stages, now))
     return found
 

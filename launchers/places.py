@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dllm_run.specs.errors import EnvironmentProblem
-from dllm_run.specs.vocabulary.launchers.hosts import OverHosts
+from dllm_run.specs.vocabulary.over_hosts import OverHosts
 
 from .hostfile import Host, hostfile
 from .nodes import node_names

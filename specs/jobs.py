@@ -143,6 +143,8 @@ class JobState:
     job: str
     detail: str = ""
     """Why it waits, where it runs, or how it ended."""
+    alone: bool = True
+    """Whether it does this stage and nothing else, so that its own state is the stage's."""
 
     @property
     def lives(self) -> bool:

@@ -51,7 +51,7 @@ class Place:
 
     def status(self) -> dict[str, Any]:
         """Stages by name; of several points by `point/name`."""
-        told = json.loads(self.call("status", "--json", check=False).stdout)
+        told = json.loads(self.call("status", "spec.yaml", "--json", check=False).stdout)
         return {f"{stage['points'][0]}/{stage['name']}": {"id": stage_id, **stage} for stage_id, stage in told["stages"].items()}
 
     def wait(self, what: Callable[[dict[str, Any]], bool], text: str) -> dict[str, Any]:
@@ -109,3 +109,17 @@ def placed(folder: Path, spec: str, prepared: Place | None = None) -> Place:
     (data,) = [stage_id for stage_id, stage in plan["stages"].items() if stage["body"]["kind"] == "data"]
     subprocess.run([sys.executable, "-m", "dllm_run.runtime", "compiled/plan.json", data], cwd=folder, check=True, capture_output=True)
     return place
+
+
+def processes(text: str) -> list[int]:
+    """Processes of this machine, those of the nodes too, whose command line has a text in it."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                words = (folder / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if text in words:
+                found.append(int(folder.name))
+    return found

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from dllm_run.specs.field import leaf
 
-from .hosts import OverHosts
+from ..over_hosts import OverHosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

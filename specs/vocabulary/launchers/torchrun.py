@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .hosts import OverHosts
+from ..over_hosts import OverHosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,14 +80,16 @@ def _state(last: Mapping[str, Any], job: JobState | None, attempts: list[Attempt
     # An attempt of an earlier job says nothing about this one; where there is a job there is its name in the attempt.
     mine = "job" not in last or last["job"] == f"slurm:{job.job}"
     if job.state == "queued":
-        return ("requeued" if attempts and mine and "job" in last else "queued"), job.detail
+        return ("requeued" if attempts and mine else "queued"), job.detail
     if job.state == "running":
-        if "job" in last:
-            return (told if mine and told == "running" else "stopping" if mine else "starting"), job.detail
+        if job.alone:
+            if not attempts or not mine:
+                return "starting", job.detail
+            return (told if told == "running" else "stopping"), job.detail
         return told if attempts and told != "interrupted" else "pending", job.detail
     if not mine or not attempts:
         return ("pending" if job.state in ("gone", "done") else job.state), job.detail
-    if told == "running":
+    if told == "running" and job.alone:
         # Its process is gone with its job, and had no time to say so.
         return "interrupted", job.detail or "its job is gone"
     return told, message or job.detail

@@ -19,7 +19,7 @@ from dllm_run.launchers.job import Job
 from dllm_run.specs.errors import StageFailed
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Entry, Runs
-from dllm_run.specs.vocabulary.launchers.hosts import OverHosts
+from dllm_run.specs.vocabulary.over_hosts import OverHosts
 
 from .display import Display
 from .follow import Tail

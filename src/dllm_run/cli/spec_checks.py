@@ -9,8 +9,8 @@ from dllm_run.launchers.places import chosen, hosts_of, unreachable
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Runs
-from dllm_run.specs.vocabulary.launchers.hosts import OverHosts
 from dllm_run.specs.vocabulary.launchers.slurm import Slurm
+from dllm_run.specs.vocabulary.over_hosts import OverHosts
 
 from .checks import Check, note, ok, problem
 from .fetching import is_here, needs_of

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from mini_slurm import Cluster, wait_for
-from places import SPEC, Place, placed
-from test_slurm import processes
+from places import SPEC, Place, placed, processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 HOSTS = "hosts: [{name: node1}, {name: node2}]"

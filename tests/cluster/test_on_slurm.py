@@ -1,5 +1,6 @@
 """Runs on a real Slurm: arrays that depend on each other, pre-emption, death, lost nodes, several nodes, an end that leaves nothing."""
 
+import json
 import os
 import signal
 import time
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 from mini_slurm import Cluster, run, wait_for
-from places import LOOK, SLURM, SPEC, Place, placed
+from places import LOOK, SLURM, SPEC, Place, placed, processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 LONG = SPEC.replace("duration: 6 steps", "duration: 500 steps").replace("every: 2 steps", "every: 100 steps")
@@ -17,20 +18,6 @@ LONG = SPEC.replace("duration: 6 steps", "duration: 500 steps").replace("every: 
 @pytest.fixture(scope="module")
 def prepared(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Place:
     return placed(tmp_path_factory.mktemp("prepared") / "place", SPEC)
-
-
-def processes(text: str) -> list[int]:
-    """Processes of this machine, those of the nodes too, whose command line has a text in it."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
-            try:
-                words = (folder / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if text in words:
-                found.append(int(folder.name))
-    return found
 
 
 def preempt() -> None:
@@ -56,7 +43,7 @@ def test_a_sweep_of_six_points_is_arrays_that_follow_each_other(prepared: Place,
         for name in spans:
             stage = place.status()[f"seed={point}/{name}"]
             (attempt,) = (place.folder / "runs" / "store" / stage["id"] / "attempts").glob("[0-9]*/status.json")
-            status = __import__("json").loads(attempt.read_text())
+            status = json.loads(attempt.read_text())
             mine[name] = (status["started"], status["updated"])
             spans[name].append(mine[name])
         assert mine["train"][1] <= mine["look"][0]
@@ -153,7 +140,7 @@ def test_without_a_scheduler_files_speak(cluster: Cluster, prepared: Place, tmp_
     place.after("train", 20)
     cluster.stop_controller()
     try:
-        told = place.call("status")
+        told = place.call("status", "spec.yaml")
         assert "cannot be asked" in told.stdout and "running" in told.stdout
         refused = place.call("submit", "spec.yaml", "-s", "seed=9", check=False)
         assert refused.returncode == 6 and "does not answer" in refused.stderr

@@ -9,7 +9,7 @@ from dllm_run.specs.effect import Effect
 from dllm_run.specs.field import leaf
 from dllm_run.specs.problem import Problem
 
-from . import Launch
+from .launchers import Launch
 
 _LINE = r"^[^\x00-\x1f\x7f]+$(?!\n)"
 _HOST = r"^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?$(?!\n)"
