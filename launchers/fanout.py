@@ -80,8 +80,8 @@ class Fanout:
         write_atomic(Path(self.folder) / "hostfile", hostfile(self.hosts))
         # Values may be secrets: they stand in files of a folder that is closed to others, and on no command line of ours.
         write_atomic(Path(self.folder) / ENVIRONMENT, pretty(self.environment()))
-        # DeepSpeed writes each line into a shell command as it stands.
-        lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.environment().items()]
+        # DeepSpeed quotes the values itself, and reads a line each.
+        lines = [f"{name}={value}\n" for name, value in self.environment().items() if "\n" not in value]
         write_atomic(Path(self.folder) / "deepspeed_env", "".join(lines))
         return path
 

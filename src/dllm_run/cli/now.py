@@ -77,8 +77,8 @@ def _state(last: Mapping[str, Any], job: JobState | None, attempts: list[Attempt
     message = str(last.get("message", ""))
     if job is None or job.state == CANNOT_TELL:
         return told, message or ("" if job is None else job.detail)
-    # An attempt of an earlier job says nothing about this one; where there is a job there is its name in the attempt.
-    mine = "job" not in last or last["job"] == f"slurm:{job.job}"
+    # An attempt of an earlier job says nothing about this one.
+    mine = not job.alone or last.get("job") == f"slurm:{job.job}"
     if job.state == "queued":
         return ("requeued" if attempts and mine else "queued"), job.detail
     if job.state == "running":
