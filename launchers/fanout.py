@@ -197,8 +197,11 @@ class _Started:
                 code = shlex.quote(f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}")
                 there = " ".join([f"cd {shlex.quote(str(Path.cwd()))} && exec env {code}", *map(shlex.quote, words)])
                 words = [*ssh_words(host, self.run.ssh), there]
-        # As long as this process lives it holds the other end.
-        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=self.output, stderr=self.output, env=environment)
+        leashed = [sys.executable, "-m", "dllm_run.launchers.leashed", *words]
+        # As long as this process lives it holds the other end. A Ctrl-C for it is not for ssh, over which processes are asked to save.
+        return subprocess.Popen(
+            leashed, stdin=subprocess.PIPE, stdout=self.output, stderr=self.output, env=environment, start_new_session=True
+        )
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         """Have every process save and stop; the second time all ends at once."""

@@ -34,7 +34,7 @@ LOOK = """\
   look: {kind: sample, model: "${stages.train}", prompts: ["some "], max_new_tokens: 8, sampler: {type: llada, steps: 4, block_size: 8}}
 compute:"""
 SLURM = "launch: {type: slurm, partition: main, mem: 1500M%s}\n"
-PATIENCE = 240
+PATIENCE = 900
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What a stage of a run is doing now: what its files say, and what the launcher says of its job."""
 
+import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def _state(last: Mapping[str, Any], job: JobState | None, attempts: list[Attempt
         return told if attempts and told != "interrupted" else "pending", job.detail
     if not mine or not attempts:
         return ("pending" if job.state in ("gone", "done") else job.state), job.detail
-    if told == "running" and job.alone:
+    if told == "running" and (job.alone or last.get("host") != platform.node()):
         # Its process is gone with its job, and had no time to say so.
         return "interrupted", job.detail or "its job is gone"
     return told, message or job.detail
