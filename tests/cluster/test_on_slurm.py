@@ -126,12 +126,19 @@ def test_cancel_leaves_nothing(prepared: Place, tmp_path: Path) -> None:
 
 
 def test_a_time_limit_is_no_end(prepared: Place, tmp_path: Path) -> None:
-    place = placed(tmp_path / "place", LONG.replace("500 steps", "3000 steps") + SLURM % ', time: "00:01:00", notice: 30', prepared)
+    place = placed(tmp_path / "place", LONG + SLURM % ', time: "01:00:00", notice: 240', prepared)
     place.call("submit", "spec.yaml")
+    place.after("train", 20)
+    job = place.attempts("train")[0]["job"].removeprefix("slurm:")
+    # Two minutes from now at most: the notice of four minutes is due at once.
+    ran = run("squeue", "-h", "-o", "%M", "-j", job).split(":")
+    run("scontrol", "update", f"jobid={job}", f"timelimit={int(ran[-2]) + 2}")
+    place.wait(lambda now: now["-/train"]["state"] == "requeued", "it goes back to the queue")
+    run("scontrol", "update", f"jobid={job}", "timelimit=60")
     place.done()
     attempts = place.attempts("train")
-    assert [attempt["state"] for attempt in attempts[:-1]] == ["interrupted"] * (len(attempts) - 1) and len(attempts) > 1
-    assert all(attempt["lost"] == 0 for attempt in attempts), "nothing was done twice"
+    assert [attempt["state"] for attempt in attempts] == ["interrupted", "done"] and attempts[0]["signal"] == "SIGUSR2"
+    assert attempts[1]["from"] == attempts[0]["done"] >= 20 and attempts[1]["lost"] == 0, "nothing is done twice"
 
 
 def test_without_a_scheduler_files_speak(cluster: Cluster, prepared: Place, tmp_path: Path) -> None:
