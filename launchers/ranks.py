@@ -12,29 +12,43 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from dllm_run.specs.store import Entry, Runs
+from dllm_run.specs.environment import JOB
+from dllm_run.specs.leash import on_leash
+from dllm_run.specs.store import Attempt, Entry, Runs
 
 _POLL_SECONDS = 0.02
 _LOCAL = "127.0.0.1"
-INTERRUPTED = 130
+PREEMPTED, INTERRUPTED = 75, 130
+"""Exit codes of what stopped because it was asked to."""
+STOPPED = (PREEMPTED, INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """The processes of a stage on this node, and where all of its processes meet."""
+
+    processes: int
+    """On this node."""
+    nodes: int = 1
+    node: int = 0
+    address: str = _LOCAL
+    port: int = 0
+    """0: any that is free."""
 
 
 def main() -> int:
     """Exit code of the stage: 0 where every process ended with 0, else that of the one which failed first."""
     arguments = _parser().parse_args()
-    entry = Runs(Path(arguments.runs)).entry(arguments.stage)
-    known = len(entry.attempts())
-    ranks = _Ranks(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    where = Where(processes=arguments.processes, nodes=arguments.nodes, node=arguments.node, address=arguments.address, port=arguments.port)
+    on_leash()
+    ranks = Ranks(plan=arguments.plan, stage=arguments.stage, runs=arguments.runs, base=arguments.base, where=where)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, ranks.forward)
-    failed = ranks.wait()
-    if failed is None:
-        return max(process.returncode for process in ranks.processes)
-    _tell(entry, known, *failed)
-    return failed[1] if failed[1] > 0 else 128 - failed[1]
+    return ranks.run()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,25 +65,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Ranks:
+class Ranks:
     """The processes of this node."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        count, node = arguments.processes, arguments.node
+    def __init__(self, *, plan: str, stage: str, runs: str, base: str, where: Where) -> None:
+        self.entry = Runs(Path(runs)).entry(stage)
+        self.known = len(self.entry.attempts())
         common = {
-            "WORLD_SIZE": str(count * arguments.nodes),
-            "LOCAL_WORLD_SIZE": str(count),
-            "MASTER_ADDR": arguments.address,
-            "MASTER_PORT": str(arguments.port or _free_port()),
+            "WORLD_SIZE": str(where.processes * where.nodes),
+            "LOCAL_WORLD_SIZE": str(where.processes),
+            "MASTER_ADDR": where.address,
+            "MASTER_PORT": str(where.port or _free_port()),
         }
         # What another launcher has left would lead the processes to its own store.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TORCHELASTIC_")}
-        command = [sys.executable, "-m", "dllm_run.runtime", arguments.plan, arguments.stage]
-        command += ["--runs", arguments.runs, "--base", arguments.base]
-        self.first = node * count
+        command = [sys.executable, "-m", "dllm_run.runtime", plan, stage, "--runs", runs, "--base", base]
+        self.first = where.node * where.processes
         self.processes = [
             subprocess.Popen(command, env={**inherited, **common, "RANK": str(self.first + local), "LOCAL_RANK": str(local)})
-            for local in range(count)
+            for local in range(where.processes)
         ]
 
     def forward(self, number: int, frame: FrameType | None) -> None:
@@ -78,12 +92,20 @@ class _Ranks:
             if process.poll() is None:
                 process.send_signal(number)
 
+    def run(self) -> int:
+        """Wait for the end; the exit code of the stage."""
+        failed = self.wait()
+        if failed is None:
+            return max(process.returncode for process in self.processes)
+        _tell(self.entry, self.known, *failed)
+        return failed[1] if failed[1] > 0 else 128 - failed[1]
+
     def wait(self) -> tuple[int, int] | None:
         """Rank and exit code of the process that failed first, once all have ended; None where none did."""
         try:
             while True:
                 codes = [process.poll() for process in self.processes]
-                failed = [(rank, code) for rank, code in enumerate(codes, self.first) if code not in (None, 0, INTERRUPTED)]
+                failed = [(rank, code) for rank, code in enumerate(codes, self.first) if code not in (None, 0, *STOPPED)]
                 if failed:
                     # One that was killed had no time to say so; the others may have noticed within the same moment.
                     return min(((rank, code) for rank, code in failed if code is not None), key=lambda found: (found[1] > 0, found[0]))
@@ -110,17 +132,28 @@ def _free_port() -> int:
 
 def _tell(entry: Entry, known: int, rank: int, code: int) -> None:
     """Write down whose fault it was: the process that owns the status may be the one that is dead."""
-    attempts = entry.attempts()[known:]
-    if not attempts:
-        return
-    attempt = attempts[-1]
+    attempts = entry.attempts()
+    # Of several nodes this one may have begun when the first had made the attempt already.
+    job = os.environ.get(JOB)
+    mine = attempts[known:] or [attempt for attempt in attempts[-1:] if job is not None and attempt.status().get("job") == job]
+    if mine:
+        blame(mine[-1], rank, code)
+
+
+def blame(attempt: Attempt, rank: int, code: int) -> None:
+    """A process of an attempt has ended with a code, negative for a signal: write down what it, or one before it, died of."""
     if code < 0:
-        message = f"process {rank} was killed by signal {-code}"
-    else:
-        first = next(iter(attempt.failures()), None)
-        rank, told = (rank, f"ended with exit code {code}") if first is None else (int(first["rank"]), str(first["message"]))
-        message = told if rank == 0 else f"process {rank}: {told}"
-    attempt.write_status({**attempt.status(), "state": "failed", "message": message, "log": str(attempt.log_of(rank))})
+        attempt.write_failure(rank, f"was killed by signal {-code}", told=False, killed=True)
+    first = next(iter(attempt.failures()), None)
+    status = attempt.status()
+    if first is None and status.get("state") == "failed":
+        return  # the only process has said it
+    found = first or {"rank": rank, "message": f"ended with exit code {code}", "told": False}
+    rank, said = int(found["rank"]), str(found["message"])
+    message = f"process {rank} {said}" if first is None or found.get("killed") else said if rank == 0 else f"process {rank}: {said}"
+    attempt.write_status(
+        {**status, "state": "failed", "message": message, "log": str(attempt.log_of(rank)), "told": bool(found.get("told"))}
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Slurm: a batch script a stage, an array where the sweep has many points. Pure text; sending it off comes with `submit`."""
+"""Slurm as text: a batch script a stage, an array where the sweep has many points. `sbatch` sends stages off, `queue` asks and cancels."""
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -9,14 +10,28 @@ from typing import Any, Final
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.script import ScriptProblem
 from dllm_run.specs.vocabulary.compute import Compute
-from dllm_run.specs.vocabulary.launchers.slurm import Slurm
+from dllm_run.specs.vocabulary.launchers.slurm import Container, Slurm
 from dllm_run.specs.vocabulary.stages import Stage
 
-from .job import portable_start
+from .alike import alike
+from .job import BASE, RUNS, TREE, portable_start
 from .script import fill_script, script_problems
 from .stages import inherited, points_by_stage
 from .template import fill
 
+_OPTIONS = (
+    "partition",
+    "account",
+    "qos",
+    "reservation",
+    "time",
+    "cpus_per_task",
+    "mem",
+    "gres",
+    "constraint",
+    "exclude",
+    "extra",
+)
 NO_SCRIPTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -53,26 +68,20 @@ def check(plan: Plan, scripts: Mapping[str, str]) -> list[ScriptProblem]:
     return list(found)
 
 
+def script_of(plan: Plan, name: str, stages: Sequence[str], scripts: Mapping[str, str]) -> str:
+    """The script of one job, or of one array."""
+    batch = _Batch(stage=name, ids=list(stages), file="", variable="", after=[])
+    return _script(plan, batch, points_by_stage(plan), scripts)
+
+
 def _batches(plan: Plan) -> list[_Batch]:
     """One batch a name, in an order in which each comes after those it needs.
 
     A name has several where its stages need each other, or ask for other things of the cluster: an array is alike throughout.
     """
-    depth = _depths(plan)
-    groups: dict[tuple[int, str, str], list[str]] = {}
-    owned: set[str] = set()
-    for point in plan.points.values():
-        for name, stage_id in point.stages.items():
-            # Two names of one stage: the first one's job does it.
-            if stage_id not in owned:
-                owned.add(stage_id)
-                groups.setdefault((depth[stage_id], name, repr((_wanted(plan, stage_id), *_processes(plan, stage_id)))), []).append(
-                    stage_id
-                )
-    order = list(plan.stages)
     batches: list[_Batch] = []
     owner: dict[str, str] = {}
-    for (_, name, _), ids in sorted(groups.items(), key=lambda group: (group[0][0], order.index(group[1][0]))):
+    for name, ids in groups(plan):
         needed = {owner[need.stage] for stage_id in ids for need in plan.stages[stage_id].needs}
         after = [f"${{{batch.variable}}}" for batch in batches if batch.variable in needed]
         earlier = sum(batch.stage == name for batch in batches)
@@ -83,12 +92,9 @@ def _batches(plan: Plan) -> list[_Batch]:
     return batches
 
 
-def _depths(plan: Plan) -> dict[str, int]:
-    """How many stages must have run one after the other before each."""
-    found: dict[str, int] = {}
-    for stage_id, stage in plan.stages.items():
-        found[stage_id] = max((found[need.stage] + 1 for need in stage.needs), default=0)
-    return found
+def groups(plan: Plan, among: Collection[str] | None = None) -> list[tuple[str, list[str]]]:
+    """Stages that one array can run, by name; `among`: these only."""
+    return alike(plan, lambda stage_id: repr((_wanted(plan, stage_id), *_processes(plan, stage_id))), among)
 
 
 def _variable(name: str, taken: set[str]) -> str:
@@ -98,10 +104,16 @@ def _variable(name: str, taken: set[str]) -> str:
     return plain
 
 
+def launch_of(plan: Plan, stage_id: str) -> Slurm:
+    """What a stage says of its launch."""
+    launch = plan.stages[stage_id].body.launch
+    return launch if isinstance(launch, Slurm) else Slurm()
+
+
 def _wanted(plan: Plan, stage_id: str) -> tuple[Slurm, list[tuple[str, Any]]]:
     body = plan.stages[stage_id].body
-    launch = body.launch if isinstance(body.launch, Slurm) else Slurm()
-    return launch, _options(body, launch)
+    launch = launch_of(plan, stage_id)
+    return launch, options_of(body, launch)
 
 
 def _processes(plan: Plan, stage_id: str) -> tuple[int, str]:
@@ -131,7 +143,42 @@ def _values(plan: Plan, batch: _Batch, points: Mapping[str, list[str]]) -> dict[
         "max_parallel": launch.array.max_parallel,
         "exported": inherited(launch),
         "setup": launch.setup,
+        "requeue": launch.requeue,
+        "notice": launch.notice,
+        "srun": " ".join(srun_words(launch)),
+        "python": python_words(launch, "python"),
     }
+
+
+def srun_words(launch: Slurm) -> list[str]:
+    """What srun is told beside what it runs, each quoted. Since Slurm 22.05 it does not take the cores of a task from the job."""
+    found = ["--kill-on-bad-exit=1", "--export=ALL"]
+    if launch.cpus_per_task is not None:
+        found.append(f"--cpus-per-task={launch.cpus_per_task}")
+    container = launch.container
+    if container is not None and container.runtime == "pyxis":
+        found.append(f"--container-image={shlex.quote(container.image)}")
+        found.append(f"--container-mounts={','.join(_mounts(container))}")
+    return found
+
+
+def python_words(launch: Slurm, python: str) -> str:
+    """Shell words that start Python, in the container if there is one; `python`: the one without."""
+    container = launch.container
+    if container is None:
+        return python
+    inside = shlex.quote(container.python)
+    if container.runtime == "pyxis":
+        return inside
+    return " ".join(
+        ["apptainer", "exec", "--nv", *(f"--bind={mount}" for mount in _mounts(container)), shlex.quote(container.image), inside]
+    )
+
+
+def _mounts(container: Container) -> list[str]:
+    """FROM:TO, quoted. Every folder that a job needs has the same name inside and outside."""
+    own = [f'"{name}:{name}"' for name in (TREE, RUNS, BASE)]
+    return own + [shlex.quote(mount if ":" in mount else f"{mount}:{mount}") for mount in container.mounts]
 
 
 def _few(names: list[str]) -> str:
@@ -140,7 +187,7 @@ def _few(names: list[str]) -> str:
 
 def _given(launch: Slurm) -> dict[str, str]:
     """Names that a template must read, with what the spec would say in vain if it did not."""
-    fields = {name: getattr(launch, name) for name in ("partition", "account", "qos", "time", "cpus_per_task", "mem", "extra")}
+    fields = {name: getattr(launch, name) for name in _OPTIONS}
     said = [name for name, value in fields.items() if value]
     found = {"ids": "no stage would run"}
     if said:
@@ -148,6 +195,12 @@ def _given(launch: Slurm) -> dict[str, str]:
     for name, value, field in (("setup", launch.setup, "setup"), ("exported", launch.env, "env")):
         if value:
             found[name] = f"`{field}` of the launch would have no effect"
+    if not launch.requeue:
+        found["requeue"] = "`requeue` of the launch would have no effect"
+    if launch.notice != Slurm().notice:
+        found["notice"] = "`notice` of the launch would have no effect"
+    if launch.container is not None:
+        found["srun" if launch.container.runtime == "pyxis" else "python"] = "`container` of the launch would have no effect"
     if launch.array.max_parallel is not None:
         found["max_parallel"] = "`array` of the launch would have no effect"
     return found
@@ -159,15 +212,20 @@ def _given_processes(compute: Compute) -> dict[str, str]:
     return {**found, "nodes": "the stage would run on one node"} if compute.nodes > 1 else found
 
 
-def _options(body: Stage, launch: Slurm) -> list[tuple[str, Any]]:
+def options_of(body: Stage, launch: Slurm) -> list[tuple[str, Any]]:
+    """Options of sbatch, without dashes; None: an option without a value."""
     named = {
         "partition": launch.partition,
         "account": launch.account,
         "qos": launch.qos,
+        "reservation": launch.reservation,
         "time": launch.time,
         "cpus-per-task": launch.cpus_per_task,
         "mem": launch.mem,
         "gpus-per-node": body.compute.gpus_per_node or None,
+        "gres": launch.gres,
+        "constraint": launch.constraint,
+        "exclude": launch.exclude,
     }
     given = [(option, value) for option, value in named.items() if value is not None]
     # In `extra` true is an option without a value; false and null are no option.

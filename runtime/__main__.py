@@ -7,38 +7,37 @@ import json
 import os
 import platform
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from dllm_run.specs.canonical import pretty
-from dllm_run.specs.environment import RANK
+from dllm_run.specs.environment import JOB, RANK
 from dllm_run.specs.errors import EnvironmentProblem
+from dllm_run.specs.leash import dies_with_parent, on_leash, running_mark
 from dllm_run.specs.packages import missing_packages
 from dllm_run.specs.plan import Plan, words_beside
 from dllm_run.specs.store import ANSWERED, Attempt, Entry, Runs, write_atomic
 from dllm_run.specs.word import using
 
 from .failure import Failure
+from .requests import Requests
 from .starting import redirect, set_environment, threads_of
-from .world import World, dies_with_parent, refuse_other, world_of
+from .world import World, refuse_other, world_of
 
 if TYPE_CHECKING:
     from .context import Context
     from .meeting import Meeting
 
-INTERRUPTED = 130
-_SAME_SIGNAL_SECONDS = 0.3
-"""A signal to a group of processes also comes by way of whoever started them."""
-
 
 def main() -> int:
-    """Exit code 0 done, 1 failed, 6 words of the plan are not here, 130 interrupted with a checkpoint."""
+    """Exit code 0 done, 1 failed, 6 words of the plan are not here, 75 or 130 interrupted with a checkpoint."""
+    requests = Requests(alone=os.environ.get("WORLD_SIZE", "1") == "1")
+    requests.listen()
+    on_leash()
     arguments = _parser().parse_args()
     path = Path(arguments.plan)
     data = json.loads(path.read_text(encoding="utf-8"))
@@ -48,10 +47,10 @@ def main() -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     with using(words):
-        return _run(Plan.from_json(data), arguments)
+        return _run(Plan.from_json(data), arguments, requests)
 
 
-def _run(plan: Plan, arguments: argparse.Namespace) -> int:
+def _run(plan: Plan, arguments: argparse.Namespace, requests: Requests) -> int:
     if arguments.stage not in plan.stages:
         print(f"stage {arguments.stage} is not in {arguments.plan}; it has {', '.join(plan.stages)}", file=sys.stderr)
         return 5
@@ -64,7 +63,7 @@ def _run(plan: Plan, arguments: argparse.Namespace) -> int:
         print(failure, file=sys.stderr)
         return 1
     threads = threads_of(plan.stages[arguments.stage].body.compute, entry, asked=arguments.threads, local_size=world.local_size)
-    job = _Job(plan, arguments.stage, runs, Path(arguments.base), entry, world, threads)
+    job = _Job(plan, arguments.stage, runs, Path(arguments.base), entry, world, threads, requests)
     set_environment(job.threads)
     if world.size > 1:
         dies_with_parent()
@@ -86,6 +85,7 @@ class _Job:
     entry: Entry
     world: World
     threads: int
+    requests: Requests
 
 
 def _lead(job: _Job) -> int:
@@ -143,9 +143,12 @@ def _alone(entry: Entry) -> Iterator[None]:
 
 def _begin(job: _Job) -> Attempt:
     """A new attempt, with its status; what an earlier one has left half-written is gone."""
+    earlier = job.entry.attempts()
     attempt = job.entry.new_attempt()
+    checkpoints = job.entry.complete_checkpoints()
+    begins = checkpoints[-1][0] if checkpoints else 0
     # Answers of an evaluation that was killed are found again by what was asked.
-    _forget_outputs(job.entry, keep=(ANSWERED, *(("checkpoints",) if job.entry.complete_checkpoints() else ())))
+    _forget_outputs(job.entry, keep=(ANSWERED, *(("checkpoints",) if checkpoints else ())))
     name, several = job.plan.name_of(job.stage_id), job.world.size > 1
     status: dict[str, Any] = {
         "schema": "dllm-run/status/1",
@@ -154,9 +157,13 @@ def _begin(job: _Job) -> Attempt:
         "kind": job.plan.stages[job.stage_id].body.word,
         "state": "running",
         "pid": os.getpid(),
+        "mark": running_mark(os.getpid()),
         "host": platform.node(),
         "threads": job.threads,
         **({"processes": job.world.size} if several else {}),
+        **({"job": os.environ[JOB]} if JOB in os.environ else {}),
+        "from": begins,
+        "lost": max(0, int(earlier[-1].status().get("done", 0)) - begins) if earlier else 0,
         "started": round(time.time(), 3),
     }
     attempt.write_status(status)
@@ -176,7 +183,7 @@ def _execute(job: _Job, attempt: Attempt, meeting: "Meeting | None") -> int:
     body = job.plan.stages[job.stage_id].body
     torch.use_deterministic_algorithms(True, warn_only=not (body.compute.deterministic or body.compute.device == "cpu"))
     context = Context(plan=job.plan, stage_id=job.stage_id, runs=job.runs, base=job.base, attempt=attempt, world=job.world)
-    _listen(context)
+    job.requests.attach(context)
     context.emit("stage", {"stage": job.plan.name_of(job.stage_id), "kind": body.word, "id": job.stage_id, "attempt": attempt.number})
     try:
         refuse_other(job.world, body.compute)
@@ -187,23 +194,28 @@ def _execute(job: _Job, attempt: Attempt, meeting: "Meeting | None") -> int:
             meeting.join(body.compute.device or "cpu")
         results = module_of(type(body)).run(context)
     except Failure as failure:
-        return _failed(context, str(failure))
+        return _failed(context, str(failure), told=True)
     finally:
         error = sys.exc_info()[1]
         if error is not None:
-            _failed(context, f"{type(error).__name__}: {error}")
+            _failed(context, f"{type(error).__name__}: {error}", told=False)
     if job.world.first:
         _conclude(job, context, results)
     if meeting is not None:
+        if context.interrupted:
+            # Where the end of one process ends all, none goes before the first one has written down how it was.
+            meeting.wait()
         meeting.leave()
-    return INTERRUPTED if context.interrupted else 0
+    return job.requests.exit_code if context.interrupted else 0
 
 
 def _conclude(job: _Job, context: "Context", results: dict[str, Any]) -> None:
     """Write down how the stage ended."""
     attempt = context.attempt
     if context.interrupted:
-        attempt.write_status({**attempt.status(), "state": "interrupted"})
+        # Progress is told a few times a second only: the last steps may be missing from it.
+        saved = max((step for step, _ in job.entry.complete_checkpoints()), default=0)
+        attempt.write_status({**attempt.status(), "state": "interrupted", "signal": job.requests.name, "done": saved})
         context.emit("interrupted", {"step": attempt.status().get("done", 0)})
         return
     write_atomic(job.entry.results_file, pretty(results))
@@ -214,30 +226,14 @@ def _conclude(job: _Job, context: "Context", results: dict[str, Any]) -> None:
     context.emit("done", {"seconds": seconds})
 
 
-def _failed(context: "Context", message: str) -> int:
+def _failed(context: "Context", message: str, *, told: bool) -> int:
+    """`told`: the message is for the user, and another try would end in it again."""
     if context.world.size > 1:
-        context.attempt.write_failure(context.world.rank, message)
+        context.attempt.write_failure(context.world.rank, message, told=told)
     if context.world.first:
-        context.attempt.write_status({**context.attempt.status(), "state": "failed", "message": message})
+        context.attempt.write_status({**context.attempt.status(), "state": "failed", "message": message, "told": told})
         context.emit("failed", {"message": message})
     return 1
-
-
-def _listen(context: "Context") -> None:
-    """The first signal asks for a checkpoint at the end of the step; a second one ends the process at once."""
-    first = 0.0
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal first
-        if not context.stage.body.ends_at_a_step:
-            os._exit(INTERRUPTED)
-        if context.asked and time.monotonic() - first > _SAME_SIGNAL_SECONDS:
-            os._exit(INTERRUPTED)
-        first = first or time.monotonic()
-        context.asked = True
-
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
 
 
 def _forget_outputs(entry: Entry, keep: tuple[str, ...]) -> None:

@@ -48,6 +48,10 @@ class Meeting:
             torch.cuda.set_device(self.world.local_rank)
         distributed.init_process_group(BACKENDS[device], store=self.store, rank=self.world.rank, world_size=self.world.size)
 
+    def wait(self) -> None:
+        """Until all have come here."""
+        distributed.barrier()
+
     def leave(self) -> None:
         """Take the process group apart; the first process stays until all have, since the store is its own."""
         if distributed.is_initialized():

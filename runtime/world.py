@@ -1,9 +1,5 @@
 """Which of the processes of a stage this one is, and whether they are those of the plan. Nothing here needs torch."""
 
-import ctypes
-import os
-import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,8 +7,6 @@ from dllm_run.specs.environment import RANK
 from dllm_run.specs.vocabulary.compute import Compute
 
 from .failure import Failure
-
-_PARENT_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +40,6 @@ def world_of(environment: Mapping[str, str]) -> World:
         if not given[name].isdigit():
             raise Failure(f"{name} is {given[name]!r}, and should be a number")
     return World(*(int(given[name]) for name in RANK[:4]))
-
-
-def dies_with_parent() -> None:
-    """Have the kernel kill this process when whoever started it dies: the others would wait for a missing one for ever."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(_PARENT_DEATH, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)  # it died in between
 
 
 def refuse_other(world: World, compute: Compute) -> None:

@@ -11,3 +11,9 @@ OWN = ("DLLM_RUN_TREE", "DLLM_RUN_RUNS", "DLLM_RUN_BASE")
 
 RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What tells each of several processes of a stage which it is and where they meet, as torchrun names it."""
+
+LEASH = "DLLM_RUN_LEASH"
+"""Set for processes that are to save and stop when whoever started them is gone."""
+
+JOB = "DLLM_RUN_JOB"
+"""The launcher's name of the job that a process belongs to, `slurm:123_4`; not set where there is none."""

@@ -65,14 +65,18 @@ class Attempt:
         """Everything that one of several processes printed."""
         return self.path / ("log.txt" if rank == 0 else f"log.rank{rank}.txt")
 
-    def write_failure(self, rank: int, message: str) -> None:
-        """Keep what one of several processes died of: who is to blame is only known when all have ended."""
-        write_atomic(self.path / f"failed.{rank}.json", pretty({"rank": rank, "message": message, "time": time.time()}))
+    def write_failure(self, rank: int, message: str, *, told: bool, killed: bool = False) -> None:
+        """Keep what one of several processes died of: who is to blame is only known when all have ended.
+
+        `told`: it is a sentence for the user. `killed`: the process had no time to say it itself.
+        """
+        content = {"rank": rank, "message": message, "told": told, "killed": killed, "time": time.time()}
+        write_atomic(self.path / f"failed.{rank}.json", pretty(content))
 
     def failures(self) -> list[dict[str, Any]]:
-        """What processes died of, the first one first."""
+        """What processes died of, the first one first; one that was killed before those that noticed."""
         found = [content for path in self.path.glob("failed.*.json") if (content := read_json(path)) is not None]
-        return sorted(found, key=lambda content: float(content["time"]))
+        return sorted(found, key=lambda content: (not content.get("killed"), float(content["time"])))
 
     def status(self) -> dict[str, Any]:
         """The last status that was written, or an empty map."""

@@ -85,6 +85,9 @@ stages:
 """
 
 
+TWO_HOSTS = "launch: {type: torchrun, hosts: [{name: a}, {name: b}]}\n"
+
+
 def edited(*pairs: str, more: str = "") -> str:
     """SPEC with each odd text replaced by the one that follows it, and more at its end."""
     text = SPEC
@@ -503,6 +506,11 @@ CASES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E481": (edited("{device: cpu}", "{device: cpu, nodes: 2, processes: 3}\nlaunch: slurm", "32, micro: 8", "48"), ()),
     "E481-gpus": (edited("device: cpu", "gpus_per_node: 2, processes: 4"), ()),
     "E482": (edited("device: cpu", "device: cpu, nodes: 2, processes: 4"), ()),
+    "E482-hosts": (edited("device: cpu", "device: cpu, nodes: 3, processes: 3", "32, micro: 8", "48", more=TWO_HOSTS), ()),
+    "E103-hosts": (edited(more="launch: {type: torchrun, hosts: [{name: a}, {name: b}, {name: a}], hostfile: ./hosts}\n"), ()),
+    "E103-host-name": (edited(more="launch: {type: deepspeed, hosts: [{name: 'a b'}]}\n"), ()),
+    "E103-via": (edited(more="launch: {type: deepspeed, via: rsh}\n"), ()),
+    "E103-container": (edited(more="launch: {type: slurm, container: {image: a.sif, runtime: docker}}\n"), ()),
     "E483": (edited("device: cpu", "device: cpu, processes: 4, strategy: zero3", "duration", "ema: 0.9\n    duration"), ()),
     "E430-processes": (edited("    prompts", "    compute: {processes: 2}\n    prompts"), ()),
     "E430-strategy": (edited("tasks: [held_out_text]", "tasks: [held_out_text]\n    compute: {processes: 2, strategy: zero2}"), ()),

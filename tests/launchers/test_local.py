@@ -80,7 +80,7 @@ def wait_for(log: Path, text: str) -> None:
 
 def test_a_stage_writes_its_log_and_an_interrupt_reaches_it(sleeper: Job, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "1.log"
-    process = local.submit(sleeper, log)
+    process = local.start(sleeper.command(), log)
     try:
         wait_for(log, "started")
         local.interrupt(process)
@@ -88,14 +88,14 @@ def test_a_stage_writes_its_log_and_an_interrupt_reaches_it(sleeper: Job, tmp_pa
         assert "interrupted" in log.read_text(encoding="utf-8")
         local.interrupt(process)  # of a process that ended, nothing happens
     finally:
-        local.cancel(process)
+        local.end(process)
 
 
 def test_cancelling_ends_a_stage_with_everything_it_started(sleeper: Job, tmp_path: Path) -> None:
     log = tmp_path / "1.log"
-    process = local.submit(sleeper, log)
+    process = local.start(sleeper.command(), log)
     wait_for(log, "started")
-    local.cancel(process)
+    local.end(process)
     assert process.returncode == -9
     listed = subprocess.run(["ps", "-o", "stat=", "-g", str(process.pid)], text=True, capture_output=True, check=False).stdout.split()
     assert all(state.startswith("Z") for state in listed)

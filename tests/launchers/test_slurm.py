@@ -26,7 +26,7 @@ launch:
   array: {max_parallel: 4}
   env: [HF_TOKEN]
   setup: ["module load cuda"]
-  extra: {comment: "it's mine", exclusive: true, nice: 0, requeue: false, reservation: null}
+  extra: {comment: "it's mine", exclusive: true, nice: 0, exclusive-user: false, deadline: null}
 """
 
 
@@ -113,7 +113,7 @@ def test_a_value_is_one_word_of_its_line(scripts: Callable[..., Scripts]) -> Non
     options = options_of(scripts()["train.sbatch"])
     assert "--comment='it'\"'\"'s mine'" in options
     assert "--exclusive" in options and "--nice=0" in options
-    assert not any(option.startswith(("--requeue", "--reservation")) for option in options)
+    assert not any(option.startswith(("--exclusive-user", "--deadline")) for option in options)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_a_slurm_job_inherits_the_variables_that_its_script_exports_by_name(
     found = plan("launch={type: slurm, env: [HF_TOKEN]}")
     files = stage_files(found)
     inherited = json.loads(files["stages/train/environment.json"])["inherited"]
-    (exported,) = [line for line in slurm.render(found)["train.sbatch"].splitlines() if "--export" in line]
+    (exported,) = [line for line in slurm.render(found)["train.sbatch"].splitlines() if line.startswith("#SBATCH --export")]
     assert exported.removeprefix("#SBATCH --export=").split(",") == inherited
     assert "HF_TOKEN" in inherited
     assert not any("a secret" in text for text in files.values())

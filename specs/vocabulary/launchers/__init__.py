@@ -13,6 +13,8 @@ class Launch(Word):
 
     here: ClassVar[bool] = False
     """Whether stages run on the machine of whoever starts them."""
+    watched: ClassVar[bool] = False
+    """Whether the command that starts them stays and looks after them; else they are sent off."""
 
     profile: str | None = leaf(
         "File of keys of `launch` that this one is laid over, shared by the specs of a cluster: a path, or NAME for profiles/NAME.yaml.",

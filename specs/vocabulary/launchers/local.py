@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dllm_run.specs.compatibility import Condition, Inert, Requirement, Row
+from dllm_run.specs.field import leaf
 
 from . import Launch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Local(Launch):
-    """Stages run here, one after the other, each in a process of its own."""
+    """Stages run here, each in a process of its own."""
 
     word: ClassVar[str] = "local"
     here: ClassVar[bool] = True
+    watched: ClassVar[bool] = True
     table: ClassVar[tuple[Row, ...]] = (
         Inert(
             option="compute.gpus_per_node",
@@ -33,4 +35,10 @@ class Local(Launch):
             )
             for shared in ("stage.objective", "stage.tasks")
         ),
+    )
+
+    max_parallel: int = leaf(
+        "Stages that run at the same time where none needs the other; each has GPUs of its own, and waits where there are too few.",
+        default=1,
+        minimum=1,
     )

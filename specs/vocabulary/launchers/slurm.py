@@ -13,12 +13,25 @@ from dllm_run.specs.slurm_amounts import slurm_bytes, slurm_seconds
 
 from . import Launch
 
+_LINE = r"^[^\x00-\x1f\x7f]+$(?!\n)"
+"""One line of text."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Array:
     """How the points of a sweep share the cluster."""
 
     max_parallel: int | None = leaf("Points that run at the same time; null: no limit.", default=None, minimum=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """The image that a stage runs in; dllm-run's own code comes from the folder of the runs, Python and its packages from the image."""
+
+    image: str = leaf("Image, as its runtime names it.", pattern=_LINE, example="/images/torch.sqsh")
+    runtime: str = leaf("What starts it.", default="pyxis", choices=("pyxis", "apptainer"))
+    mounts: tuple[str, ...] = leaf("Folders that it sees beside those of the run: FROM or FROM:TO.", default=(), pattern=_LINE)
+    python: str = leaf("Python in the image.", default="python3", pattern=_LINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +55,7 @@ class Slurm(Launch):
             bound=1,
             when=(
                 Condition(trait="compute.device", values=("cuda",)),
-                Condition(trait="own.extra.gres", given=False),
+                Condition(trait="own.gres", given=False),
                 Condition(trait="own.extra.gpus", given=False),
             ),
             message="the stage needs a GPU, and none is asked of Slurm",
@@ -58,6 +71,21 @@ class Slurm(Launch):
     )
     cpus_per_task: int | None = leaf("CPU cores of a task.", default=None, minimum=1)
     mem: str | None = leaf("Memory of a node, as Slurm writes it.", default=None, pattern=r"^\d+[KMGT]?$(?!\n)", example="64G")
+    gres: str | None = leaf("Generic resources of a node, beside the GPUs of compute.", default=None, pattern=_LINE, example="nvme:1")
+    constraint: str | None = leaf("Features that nodes must have.", default=None, pattern=_LINE, example="a100&ib")
+    reservation: str | None = leaf("Reservation to run in.", default=None, pattern=_LINE)
+    exclude: str | None = leaf("Nodes to stay away from.", default=None, pattern=_LINE, example="node[3,7]")
+    notice: int = leaf(
+        "How long before its time limit a stage is told to save and to go back to the queue.",
+        default=120,
+        minimum=1,
+        maximum=65535,
+        unit="seconds",
+    )
+    requeue: bool = leaf(
+        "Whether a stage that met its time limit, was pre-empted or died goes back to the queue; three failures without progress end it.",
+        default=True,
+    )
     array: Array = leaf("Limits on arrays.", factory=Array)
     setup: tuple[str, ...] = leaf("Shell lines before the stage starts.", default=(), effect=Effect.NUMERICS)
     env: tuple[str, ...] = leaf(
@@ -66,6 +94,7 @@ class Slurm(Launch):
         effect=Effect.NUMERICS,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)",
     )
+    container: Container | None = leaf("Container that stages run in; null: none.", default=None, effect=Effect.NUMERICS)
     script: str | None = leaf(
         "A Jinja2 template for the job scripts, such as a changed copy of launchers/templates/stage.sbatch.j2; null: that one.",
         default=None,
@@ -117,6 +146,19 @@ _OURS = {
     "time": "write it as `time` of launch",
     "cpus-per-task": "write it as `cpus_per_task` of launch",
     "mem": "write it as `mem` of launch",
+    "gres": "write it as `gres` of launch",
+    "constraint": "write it as `constraint` of launch",
+    "reservation": "write it as `reservation` of launch",
+    "exclude": "write it as `exclude` of launch",
+    "requeue": "write it as `requeue` of launch",
+    "no-requeue": "write `requeue: false` in launch",
+    "signal": "stages are told `notice` seconds before their time limit",
+    "job-name": "it is made of the names of experiment and stage",
+    "output": "`dllm-run logs` finds it beside the run",
+    "error": "`dllm-run logs` finds it beside the run",
+    "kill-on-invalid-dep": "it is always given",
+    "parsable": "dllm-run reads what sbatch says",
+    "wait": "`submit` returns at once; `status --watch` waits",
     "gpus-per-node": "write it as `gpus_per_node` of compute",
 }
 """Options that the scripts hold already: a second one would silently win or lose."""

@@ -20,7 +20,13 @@ VERBS = {
     "compile": "write plan and launch scripts, byte-identical everywhere",
     "diff": "what changed between two specs, revisions, runs or points, and what must run again",
     "fetch": "download everything that a spec needs from a hub, so that it runs without a network",
-    "run": "run a spec here; `dllm-run SPEC` for short",
+    "run": "run a spec here; `dllm-run SPEC` for short, which submits where its launch says so",
+    "submit": "send a spec off, to Slurm or into the background, and return at once",
+    "status": "what a run is doing: points, stages, steps, loss, time left, jobs",
+    "logs": "what a stage printed",
+    "cancel": "end what was sent off of a run, saved where it can be",
+    "resume": "continue a run from its own frozen plan, as it was started",
+    "doctor": "what this machine has of what a run needs, and what to do about the rest",
     "show": "results of a run, or of what a spec has run",
     "sample": "samples of a trained or published model, filling in before your eyes",
     "chat": "a conversation with a trained or published model",
@@ -38,7 +44,7 @@ SPEC is a YAML file or recipe:NAME (recipe:sudoku, recipe:quickstart). Try:
   dllm-run sample quickstart --prompt "def main("   text of a trained model, filling in before your eyes
 
 exit codes: 0 done, 1 a stage failed, 2 usage, 3 spec invalid, 4 differs in a result field,
-            5 not found, 6 environment or lock, 130 interrupted
+            5 not found, 6 environment, lock or launcher, 130 interrupted
 """
 
 
@@ -47,13 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A plan of many points is a million objects without a cycle: looking through them again and again takes a sixth of the time.
     gc.set_threshold(100_000, 20, 20)
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and not words[0].startswith("-") and words[0] not in VERBS:
+    short = bool(words) and not words[0].startswith("-") and words[0] not in VERBS
+    if short:
         words.insert(0, "run")
     parser = _parser()
     options = parser.parse_args(words)
     if options.verb is None:
         parser.print_help()
         return 2
+    options.short = short
     verb = importlib.import_module(f"dllm_run.cli.{options.verb}")
     try:
         code: int = verb.main(options)
@@ -97,6 +105,27 @@ def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
         verb.add_argument("--strict", action="store_true", help="exit 4 also if only numerics differ")
         _set(verb)
         _runs(verb)
+    elif name in ("status", "logs", "cancel", "resume"):
+        verb.add_argument("run", nargs="?", metavar="RUN", help="run id, name, folder, SPEC or recipe:NAME (default: the last run)")
+        _set(verb)
+        _runs(verb)
+        if name == "status":
+            verb.add_argument("--watch", action="store_true", help="again and again, until nothing runs any more")
+        if name == "logs":
+            verb.add_argument("stage", nargs="?", metavar="STAGE", help="name, POINT/STAGE or id (default: the one that failed, or runs)")
+            verb.add_argument("-n", "--lines", type=int, default=40, help="last lines to print; 0: all (default: 40)")
+            verb.add_argument("-f", "--follow", action="store_true", help="go on with what is printed from now on")
+            verb.add_argument("--rank", type=int, default=0, help="of several processes, which one (default: 0)")
+            verb.add_argument("--job", action="store_true", help="what the job printed instead: set-up lines, and why it ended")
+        if name == "resume":
+            verb.add_argument("-q", "--quiet", action="store_true", help="no progress and no canvases, results only")
+    elif name == "doctor":
+        verb.add_argument("spec", nargs="?", metavar="SPEC", help="file or recipe:NAME: also what this one needs")
+        verb.add_argument(
+            "--selftest", action="store_true", help="train, resume, sample and evaluate on the devices here; a report to paste"
+        )
+        _set(verb)
+        _runs(verb)
     elif name == "show":
         verb.add_argument("run", nargs="?", metavar="RUN", help="run id, name, folder, SPEC or recipe:NAME (default: the last run)")
         _set(verb)
@@ -119,7 +148,7 @@ def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
     else:
         verb.add_argument("spec", metavar="SPEC", help="file or recipe:NAME")
         _set(verb)
-    if name in ("plan", "run", "fetch"):
+    if name in ("plan", "run", "submit", "fetch"):
         _runs(verb)
     if name == "plan":
         verb.add_argument("--explain", metavar="STAGE", help="why one stage runs, down to the field: its name, POINT/STAGE, or its id")

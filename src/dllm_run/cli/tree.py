@@ -6,7 +6,7 @@ import posixpath
 from dllm_run import __version__
 from dllm_run.compiler.compile import Compiled
 from dllm_run.compiler.lock import lock_text
-from dllm_run.launchers import local, slurm
+from dllm_run.launchers import deepspeed, local, slurm, torchrun
 from dllm_run.launchers.stages import stage_files
 from dllm_run.launchers.template import fill
 from dllm_run.specs.canonical import pretty
@@ -19,13 +19,15 @@ from .scripts import texts_of
 from .specs import RECIPE, Named
 
 README = "README.txt"
+_RENDERS = {"local": local.render, "torchrun": torchrun.render, "deepspeed": deepspeed.render}
+"""By the word of a launcher; Slurm's scripts may be made of the user's templates."""
 
 
 def tree(named: Named, compiled: Compiled) -> dict[str, bytes]:
     """Every file of a compiled spec; the same bytes in any folder and on any machine."""
     plan = compiled.plan
     on_slurm = isinstance(compiled.spec.launch, Slurm)
-    scripts = slurm.render(plan, texts_of(compiled.scripts)) if on_slurm else local.render(plan)
+    scripts = slurm.render(plan, texts_of(compiled.scripts)) if on_slurm else _RENDERS[compiled.spec.launch.word](plan)
     inputs = _inputs(compiled)
     flags = "".join(f"{flag}\n" for flag in named.source.flags)
     start = "submit.sh" if on_slurm else "run.sh"

@@ -16,7 +16,7 @@ from dllm_run.specs.reference import Reference
 from dllm_run.specs.store import Entry, Runs
 
 from .history import Earlier, History
-from .status import status_of
+from .stage_status import status_of
 
 Drift = Callable[[InputRecord], str | None]
 """An input -> how it differs from the lock, as a sentence."""
