@@ -89,14 +89,17 @@ def _sent(sender: _Sender, sending: Sending, jobs: list[NewJob]) -> Sending:
         after = _dependency(job.after, sending.jobs)
         try:
             found = _send(sender, job, folder, after)
-        except EnvironmentProblem:
+            sending = replace(sending, jobs=(*sending.jobs, found))
+            sending.write()
+        except (EnvironmentProblem, OSError) as error:
             # Half an experiment in the queue is nothing that anybody asked for.
-            sending.cancel()
+            with contextlib.suppress(OSError):
+                sending.cancel()
             if sending.jobs:
                 subprocess.run(["scancel", *(item.id for item in sending.jobs)], capture_output=True, check=False)
-            raise
-        sending = replace(sending, jobs=(*sending.jobs, found))
-        sending.write()
+            if isinstance(error, EnvironmentProblem):
+                raise
+            raise EnvironmentProblem(f"{error.filename or folder} cannot be written: {error.strerror}") from None
     return sending
 
 

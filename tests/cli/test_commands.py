@@ -55,9 +55,7 @@ def folder(tmp_path: Path) -> Path:
         pytest.param(["sudoku"], 5, "did you mean recipe:sudoku?", id="a recipe without its prefix"),
         pytest.param(["show", "nothing"], 5, "there is no run nothing", id="no such run"),
         pytest.param(["run", "spec.yaml", "-s", "data.rows.sources=[./none.txt]"], 6, "./none.txt", id="input missing"),
-        pytest.param(
-            ["run", "spec.yaml", "-s", "launch=slurm"], 6, "`dllm-run submit` sends it off", id="a launcher that jobs are sent to"
-        ),
+        pytest.param(["run", "spec.yaml", "-s", "launch=slurm"], 6, "`dllm-run submit`", id="a launcher that jobs are sent to"),
         pytest.param(["diff", "spec.yaml", "spec.yaml"], 0, "no difference", id="no difference"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from made_runs import SPEC, Folder, finish
 
-from dllm_run.specs.jobs import CANCELLED, sendings
+from dllm_run.specs.jobs import CANCELLED, Sending, sendings
 
 SLURM = "launch: {type: slurm, partition: gpu, mem: 8G, setup: ['module load x'], env: [MY_KEY]}\n"
 SEEDS = "sweep: {grid: {stages.train.seed: [0, 1, 2]}}\n"
@@ -136,6 +136,23 @@ def test_a_folder_that_cannot_be_written_is_told(
     monkeypatch.setattr("dllm_run.cli.submit.prepare", full)
     code, said = folder.said("submit", "spec.yaml")
     assert code == 6 and "No space left on device" in said and "Traceback" not in said
+
+
+def test_a_disk_that_fills_up_between_jobs_leaves_none_of_them(
+    folder: Folder, cluster: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, written = Sending.write, []
+
+    def full(self: Sending) -> None:
+        written.append(len(self.jobs))
+        if len(self.jobs) == 2:
+            raise OSError(28, "No space left on device", str(self.folder / "jobs.json"))
+        real(self)
+
+    monkeypatch.setattr(Sending, "write", full)
+    code, said = folder.said("submit", "spec.yaml")
+    assert code == 6 and "No space left on device" in said and "Traceback" not in said
+    assert (folder.path / "calls.cancelled").read_text().split() == ["scancel", "101", "102"]
 
 
 def test_a_script_of_ones_own_is_sent_as_it_is(folder: Folder, cluster: Callable[[str, str], None]) -> None:

@@ -68,8 +68,7 @@ def test_hosts_are_checked_before_anything_starts(prepared: Place, tmp_path: Pat
     place = placed(tmp_path / "place", spec("type: torchrun, hosts: [{name: node1}, {name: node9}]", "ddp"), prepared)
     refused = place.call("run", "spec.yaml", "-q", check=False)
     assert refused.returncode == 1 and "node9: " in refused.stderr and "not every host" in refused.stderr
-    (place.folder / "small").write_text("node1 slots=1\nnode2 slots=1\n")
-    flags = ["-s", "launch={type: torchrun, hostfile: ./small}", "-s", "compute.processes=4"]
+    flags = ["-s", "launch.hosts=[{name: node1}, {name: node2}]", "-s", "compute.processes=4"]
     refused = place.call("run", "spec.yaml", "-q", *flags, check=False)
     assert refused.returncode == 6 and "node1 has 1 slots, and 2 processes are for it" in refused.stderr
     assert not list(place.folder.glob("runs/store/*/attempts/*/status.json")) or place.attempts("train") == []
