@@ -30,6 +30,47 @@ def test_a_cell_has_a_recipe_that_compiles_and_does_what_its_name_says(family: s
     assert (train.model.lora is not None) == kind.endswith("lora")
 
 
+EVALUATED = {
+    "llada": "eval/llada-instruct",
+    "dream": "eval/dream-instruct",
+    "bert": "eval/bert-chat",
+    "a2d-mdlm": "eval/a2d-mdlm",
+    "a2d-bd3lm": "eval/a2d-bd3lm",
+}
+SAMPLED = {
+    "llada": ("llada", 128),
+    "dream": ("dream", 256),
+    "bert": ("llada", 128),
+    "a2d-mdlm": ("llada", 128),
+    "a2d-bd3lm": ("bd3lm", 128),
+}
+"""Recipe `FAMILY/sample`: sampler of its first stage, and tokens."""
+WITHOUT_EVALUATION = {"edit-flow": "no benchmark of a trained Edit Flow was published, nor weights"}
+ELSEWHERE = {"edit-flow": ("edit-flow/pretrain", "edit-flow/sft", "edit-flow/sorting")}
+"""Families without published weights: their own trainings are sampled."""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_is_evaluated_as_published_or_says_why_not(family: str) -> None:
+    if family in WITHOUT_EVALUATION:
+        assert WITHOUT_EVALUATION[family] and not any(name.startswith(f"eval/{family}") for name in recipes())
+        return
+    plan = find(f"recipe:{EVALUATED[family]}", []).compile().plan
+    assert {stage.body.word for stage in plan.stages.values()} == {"eval"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_is_sampled_with_its_own_sampler(family: str) -> None:
+    for name in ELSEWHERE.get(family, (f"{family}/sample",)):
+        compiled = find(f"recipe:{name}", []).compile()
+        assert {warning.code for warning in compiled.warnings} <= {"W501"}
+        bodies = [stage.body for stage in compiled.plan.stages.values() if isinstance(stage.body, Sample)]
+        if family in SAMPLED:
+            assert (bodies[0].sampler.word, bodies[0].max_new_tokens) == SAMPLED[family] and bodies[0].chat_template
+        else:
+            assert [body.sampler.word for body in bodies] == ["edit_flow"]
+
+
 @pytest.mark.parametrize("kind", ["pretrain", "sft"])
 def test_what_learns_to_edit_is_sampled_by_edits(kind: str) -> None:
     """100 steps of 0.01 that take the likeliest tokens, as dLLM's sampler does, behind the 128 masks of the training."""

@@ -22,6 +22,7 @@ from dllm_run.specs.vocabulary.generators.countdown import Countdown as Generato
 from dllm_run.specs.vocabulary.tasks import BuiltInTask
 from dllm_run.specs.vocabulary.tasks.arithmetic import Arithmetic
 from dllm_run.specs.vocabulary.tasks.countdown import Countdown
+from dllm_run.specs.vocabulary.tasks.exact_match import ExactMatch
 from dllm_run.specs.vocabulary.tasks.fill_in_the_middle import FillInTheMiddle
 from dllm_run.specs.vocabulary.tokenizers.bytes import Bytes
 
@@ -102,6 +103,13 @@ def test_held_out_sums_are_asked_as_they_were_trained_on(row: Row) -> None:
     assert rows(task) == [{"question": "12+7*3=", "answer": "33"}] and task.config["target_delimiter"] == ""
     process = task.config["process_results"]
     assert [process(rows(task)[0], [answer])["right"] for answer in ("33", "33.", "3", "57", "")] == [1.0, 1.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("answer", "right"), [("CCO", 1.0), (" CCO\n", 1.0), ("CC O", 0.0), ("CCOC", 0.0), ("cco", 0.0), ("", 0.0)])
+def test_an_exact_match_is_the_response_to_the_letter(answer: str, right: float) -> None:
+    task = made(ExactMatch(), held_out=[{"prompt": "CC.O>>", "response": "CCO"}])
+    assert rows(task) == [{"question": "CC.O>>", "answer": "CCO"}]
+    assert task.config["process_results"](rows(task)[0], [answer]) == {"right": right}
 
 
 def test_every_row_of_the_generator_is_solved_by_its_own_steps() -> None:
