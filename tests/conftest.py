@@ -15,6 +15,9 @@ from dllm_run.specs.errors import Diagnostic, SpecError
 
 # Before torch is loaded: threads that wait by spinning slow each other down where cores are few.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many processes as cores: more threads would only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TESTS = Path(__file__).parent
 OWN_SCRIPT = """\

@@ -1,7 +1,10 @@
 """A Slurm for the tests of this folder, started once; where there can be none, they are skipped and say why."""
 
+import fcntl
+import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from mini_slurm import Cluster, why_not
@@ -14,9 +17,12 @@ def cluster() -> Iterator[Cluster]:
     if reason is not None:
         warnings.warn(f"NOT TESTED: nothing of Slurm was run on this machine: {reason}", stacklevel=1)
         pytest.skip(f"no Slurm on this machine: {reason}")
-    found = Cluster()
-    try:
-        found.up()
-        yield found
-    finally:
-        found.down()
+    # Nodes have names and addresses of their own, and there can be one of each: of several test processes one waits for the other.
+    with (Path(tempfile.gettempdir()) / "dllm-run-tests-cluster.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = Cluster()
+        try:
+            found.up()
+            yield found
+        finally:
+            found.down()
