@@ -89,7 +89,10 @@ def _zero(body: Stage) -> str | None:
 
 def _environment(body: Stage) -> str:
     threads = body.compute.threads
-    decided = {"HF_DATASETS_CACHE": "unless it is inherited: the folder cache of the attempt"}
+    decided = {
+        "HF_DATASETS_CACHE": "unless it is inherited: the folder cache of the attempt",
+        "TORCHINDUCTOR_CACHE_DIR": "unless it is inherited: a folder of the process in that",
+    }
     if threads is None:
         decided["OMP_NUM_THREADS"] = "the threads of the last attempt, else one for each core that the process may use"
     found: dict[str, Any] = {

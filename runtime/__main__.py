@@ -173,7 +173,10 @@ def _begin(job: _Job) -> Attempt:
 
 
 def _execute(job: _Job, attempt: Attempt, meeting: "Meeting | None") -> int:
-    os.environ.setdefault("HF_DATASETS_CACHE", str((attempt.path / "cache").absolute()))
+    cache = (attempt.path / "cache").absolute()
+    os.environ.setdefault("HF_DATASETS_CACHE", str(cache))
+    # Of this attempt and process alone: a process that is killed while it writes leaves a file on which every later one would fail.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / f"inductor-{job.world.rank}"))
     import torch  # after the environment is set, and not at all for a stage that is done
 
     from .build import module_of

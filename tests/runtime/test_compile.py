@@ -34,8 +34,9 @@ compute: {threads: 1}
 
 
 @pytest.fixture(autouse=True)
-def forgotten() -> Any:
-    """What another test has compiled."""
+def forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What another test has compiled, and what one that was killed has left half-written."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     torch._dynamo.reset()
     yield
     torch._dynamo.reset()
