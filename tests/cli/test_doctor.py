@@ -11,6 +11,8 @@ import pytest
 from made_runs import SPEC, Folder
 
 from dllm_run.cli import checks
+from dllm_run.cli.selftest import ALONE, STRATEGIES, shared
+from dllm_run.cli.specs import find
 
 CPU: dict[str, Any] = {"torch": "2.13.0+cpu", "built_for": None, "devices": [], "gloo": None}
 GPUS = {
@@ -106,6 +108,16 @@ def test_what_a_spec_names_is_looked_for(doctor: Callable[..., Any], folder: Fol
     folder.write(SPEC + "compute: {gpus_per_node: 1}\n")
     code, found = doctor("spec.yaml")
     assert code == 6 and "take 1 GPUs, 0 are here" in found["devices"]["found"] and "compute.device=cpu" in found["devices"]["cure"]
+
+
+@pytest.mark.parametrize("place", ["compute.device=cpu", "compute.gpus_per_node=1"])
+def test_what_the_self_test_runs_is_a_right_spec(place: str) -> None:
+    found = find("recipe:quickstart", [*ALONE, place]).compile()
+    assert {stage.word for stage in (stage.body for stage in found.plan.stages.values())} >= {"pretrain", "sample", "eval"}
+    for strategy in STRATEGIES:
+        plan = find("recipe:quickstart", shared(strategy, 2, cuda=place.endswith("1"))).compile().plan
+        (training,) = [stage.body for stage in plan.stages.values() if stage.body.word == "pretrain"]
+        assert training.compute.world == 2 and training.compute.shared_by == strategy
 
 
 @pytest.mark.slow

@@ -14,10 +14,17 @@ from typing import Any
 from .checks import Check, ok, problem
 
 _STEPS = 60
-_FLAGS = [f"stages.train.duration={_STEPS} steps", "stages.train.checkpoint={every: 5 steps}", "data.docs.limit=400 rows"]
-_FEW = ["stages.bound.likelihood={estimator: elbo, samples: 1}", "stages.bound.limit=20", "stages.write.max_new_tokens=32"]
+ALONE = (
+    f"stages.train.duration={_STEPS} steps",
+    "stages.train.checkpoint={every: 5 steps}",
+    "data.docs.limit=400",
+    "stages.bound.likelihood={estimator: elbo, samples: 1}",
+    "stages.bound.limit=20",
+    "stages.write.max_new_tokens=32",
+)
+"""What makes the recipe small."""
 _SECONDS = 900
-_STRATEGIES = ("ddp", "zero2", "fsdp2")
+STRATEGIES = ("ddp", "zero2", "fsdp2")
 
 
 def selftest(told: Mapping[str, Any]) -> Iterator[Check]:
@@ -27,7 +34,7 @@ def selftest(told: Mapping[str, Any]) -> Iterator[Check]:
     with tempfile.TemporaryDirectory(prefix="dllm-run-selftest-") as folder:
         yield from _one(Path(folder), place)
         count = min(devices, 2) if devices > 1 else (2 if not devices and len(os.sched_getaffinity(0)) > 1 else 0)
-        for strategy in _STRATEGIES if count else ():
+        for strategy in STRATEGIES if count else ():
             yield _shared(Path(folder), strategy, count, cuda=devices > 1)
 
 
@@ -37,7 +44,7 @@ def _words(*flags: str) -> list[str]:
 
 
 def _one(folder: Path, place: list[str]) -> Iterator[Check]:
-    words = _words(*_FLAGS, *_FEW, *place)
+    words = _words(*ALONE, *place)
     began = time.monotonic()
     process = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     interrupted = _interrupt_when_saved(process, folder)
@@ -70,10 +77,15 @@ def _interrupt_when_saved(process: subprocess.Popen[str], folder: Path) -> bool:
     return False
 
 
-def _shared(folder: Path, strategy: str, count: int, *, cuda: bool) -> Check:
+def shared(strategy: str, count: int, *, cuda: bool) -> list[str]:
+    """Flags under which several processes train a little."""
     place = f"compute.gpus_per_node={count}" if cuda else "compute.device=cpu"
-    flags = [*_FLAGS, *_FEW, place, f"compute.processes={count}", f"stages.train.compute={{strategy: {strategy}}}", "name=shared"]
-    words = [*_words(*flags, "stages.train.duration=10 steps", f"seed={len(strategy)}"), "--runs", f"runs-{strategy}"]
+    more = [f"compute.processes={count}", f"stages.train.compute={{strategy: {strategy}}}", "stages.train.duration=10 steps"]
+    return [*ALONE, place, *more]
+
+
+def _shared(folder: Path, strategy: str, count: int, *, cuda: bool) -> Check:
+    words = [*_words(*shared(strategy, count, cuda=cuda)), "--runs", f"runs-{strategy}"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
     return _finding(strategy, done.returncode == 0, f"{count} processes shared a training", done)
 
