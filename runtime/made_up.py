@@ -30,10 +30,13 @@ def held_out(word: str, rows: Sequence[Row], marker: str, *, right: Right, name:
     """
     docs = []
     for row in rows:
-        question, found, answer = (row["prompt"], marker, row["response"]) if "prompt" in row else row["text"].partition(marker)
+        if "prompt" in row:
+            docs.append({"question": row["prompt"], "answer": row["response"]})
+            continue
+        question, found, answer = row["text"].partition(marker)
         if not found:
             raise Failure(f"task {word}: a held-out text has no {marker!r} between question and answer: {row['text'][:60]!r}")
-        docs.append({"question": question if "prompt" in row else question + marker, "answer": answer})
+        docs.append({"question": question + found, "answer": answer})
     return _task(word, {"test": Dataset.from_list(docs)}, {"target_delimiter": ""}, right, name, meaning)
 
 

@@ -148,7 +148,14 @@ def test_real_weights_are_loaded_tuned_sampled_and_evaluated(tmp_path: Path, rea
 
 
 def test_four_objectives_learn_from_one_model_and_one_spec(tmp_path: Path, real_weights: str) -> None:
-    short = ["-s", "stages.train.duration=15 steps", "-s", "stages.train.evaluate={every: 5 steps, limit: 16}"]
+    short = [
+        "-s",
+        "stages.train.duration=15 steps",
+        "-s",
+        "stages.train.evaluate={every: 5 steps, limit: 16}",
+        "-s",
+        "stages.answers.limit=4",
+    ]
     run(tmp_path, "recipe:comparison/objectives", *short, extra_path=real_weights)
     document = json.loads(run(tmp_path, "show", "recipe:comparison/objectives", *short, "--json", extra_path=real_weights).stdout)
     stages = {point["name"]: point["stages"]["train"] for point in document["points"].values()}
