@@ -1,5 +1,6 @@
 """How processes share a training step: what Trainer is told of it, and whether it did as it was told."""
 
+import dataclasses
 import importlib
 import importlib.util
 import json
@@ -53,8 +54,7 @@ def prepare(body: Training) -> None:
 
 def adjust(args: Any, denoiser: nn.Module, body: Training) -> None:
     """Before Trainer is made: what it would not take from its arguments."""
-    strategy = STRATEGIES[body.compute.shared_by]
-    if not strategy.weights or strategy.zero_stage is not None:
+    if not _is_fsdp2(body.compute):
         return
     # accelerate asks the model that it wraps for the classes of its layers.
     network: Any = denoiser.network
@@ -63,6 +63,15 @@ def adjust(args: Any, denoiser: nn.Module, body: Training) -> None:
     if device.type == "cpu":
         # On a CPU accelerate would train with plain ddp and say nothing: FSDP is only made of what counts as several GPUs.
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+
+def keep_precision(trainer: Any, body: Training) -> None:
+    """Before the model is wrapped: under bf16 FSDP would round what it returns, losses and bounds, and sums of gradients."""
+    if not _is_fsdp2(body.compute):
+        return
+    plugin = trainer.accelerator.state.fsdp_plugin
+    if plugin.mixed_precision_policy is not None:
+        plugin.mixed_precision_policy = dataclasses.replace(plugin.mixed_precision_policy, output_dtype=None, reduce_dtype=torch.float32)
 
 
 def refuse_otherwise(model: nn.Module, compute: Compute) -> None:
@@ -90,6 +99,11 @@ def _sharing_of(model: nn.Module) -> str:
         engine: Any = model
         return f"zero{engine.zero_optimization_stage()}"
     return "none"
+
+
+def _is_fsdp2(compute: Compute) -> bool:
+    strategy = STRATEGIES[compute.shared_by]
+    return strategy.weights and strategy.zero_stage is None
 
 
 def weights_are_divided(compute: Compute) -> bool:

@@ -27,7 +27,7 @@ from .models import adapt, load
 from .noise import Stream
 from .prepared import HELD_OUT, TRAIN, Split
 from .reporter import Reporter
-from .sharing import adjust, continues, gathered, prepare, sharing
+from .sharing import adjust, continues, gathered, keep_precision, prepare, sharing
 from .tracking import tracked
 from .trainer import DiffusionTrainer
 from .training_rows import TrainingRows, collate
@@ -78,6 +78,7 @@ def _train(context: Context) -> dict[str, Any]:
         context=context,
         average=average,
     )
+    keep_precision(trainer, body)
     reporter.trainer = trainer
     checkpoints = context.entry.complete_checkpoints()
     if checkpoints:

@@ -8,7 +8,7 @@ def settings(layer_classes: Sequence[str] = ()) -> dict[str, Any]:
     """Each layer of these classes is a shard of its own; without any, of those that the model names.
 
     Every key whose default acts in version 2 is written out.
-    Under bf16 accelerate also reduces gradients in bf16, and its configuration has no key to change that.
+    Under bf16 accelerate would also reduce gradients in bf16, and its configuration has no key to change that: the runtime does.
     """
     return {
         "fsdp_version": 2,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from recipe_toys import made_tiny, rows_in, tiny_weights
 from runtime_toys import run_stage
 from several import PATIENCE, Place, free_port
@@ -85,6 +86,12 @@ def test_two_processes_train_a_reference_recipe_as_one_does(
     assert place.plan.stages[place.stage].body.compute.shared_by == {"sft-qlora-zero2": "zero2", "sft-fsdp-slurm": "fsdp2"}[recipe]
     assert place.weights().keys() == other.weights().keys()
     assert (place.entry.output("model") / "adapter_config.json").is_file() == (recipe == "sft-qlora-zero2")
+
+
+def test_fsdp_rounds_no_loss_to_bfloat16(pair: Callable[[str], Place]) -> None:
+    """Three random losses are numbers of bfloat16 by chance once in 2^48."""
+    found = torch.tensor([value for key in ("loss", "bound") for _, value in pair("sft-fsdp-slurm").losses(key)], dtype=torch.float64)
+    assert not torch.equal(found.bfloat16().double(), found)
 
 
 @ZERO
