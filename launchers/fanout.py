@@ -106,7 +106,9 @@ class Fanout:
 
     def from_here(self) -> list[str]:
         """DeepSpeed's command that reaches the hosts by itself."""
-        return [*self._deepspeed(), "--launcher=pdsh", "--force_multi", "--module", "dllm_run.launchers.rank", *self.told()]
+        # Hosts were reached already, with options of ssh that its own check does not know.
+        options = ["--launcher=pdsh", "--force_multi", "--no_ssh_check"]
+        return [*self._deepspeed(), *options, "--module", "dllm_run.launchers.rank", *self.told()]
 
     def _deepspeed(self) -> list[str]:
         where = ["--master_addr", self.hosts[0].name, "--master_port", str(self.port)]

@@ -127,7 +127,8 @@ def test_deepspeed_reads_our_hostfile_as_we_mean_it(form: str, made: Callable[[s
     ).replace(";def", "\ndef")
     environment = {**os.environ, "PATH": f"{fake.parent}:{os.environ['PATH']}", "DS_ACCELERATOR": "cpu"}
     environment["DS_ENV_FILE"] = f"{run.folder}/deepspeed_env"
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads((tmp_path / "words").read_text())
     (world,) = [word.partition("=")[2] for word in told if word.startswith("--world_info=")]
     assert json.loads(base64.urlsafe_b64decode(world)) == {"node1": [0, 1], "node2": [0, 1]}
