@@ -115,7 +115,7 @@ def test_an_interrupt_reaches_every_stage_and_leaves_none(runner: Callable[..., 
     pid = os.getpid()
     killer = subprocess.Popen([sys.executable, "-c", f"import time, os; time.sleep(1.5); os.kill({pid}, {signal.SIGINT:d})"])
     began = time.monotonic()
-    assert made.run() == INTERRUPTED and time.monotonic() - began < 20
+    assert made.run() == INTERRUPTED and time.monotonic() - began < 120
     killer.wait()
     assert not made.children
 

@@ -107,7 +107,7 @@ def test_a_damaged_spec_ends_in_a_plan_or_in_diagnostics() -> None:
         data = bytearray(rng.choice([*RECIPES, COMPLETE]))
         for _ in range(rng.choice((1, 1, 2, 5))):
             DAMAGE[turn % len(DAMAGE)](rng, data) if rng.random() < 0.7 else rng.choice(DAMAGE)(rng, data)
-        with soon(20):
+        with soon(120):
             done = end_of(bytes(data))
         ends.update(["compiled"] if isinstance(done, Compiled) else {item.code for item in done})
     assert ends["compiled"] >= 20, "damage in comments and free texts is none"
@@ -118,7 +118,7 @@ def test_random_bytes_end_in_diagnostics() -> None:
     rng = random.Random(1)
     for _ in range(200):
         data = rng.randbytes(rng.randint(0, 300)) if rng.random() < 0.5 else b"".join(rng.choices([*SCRAPS, b"a", b"b: ", b"\n"], k=30))
-        with soon(20):
+        with soon(120):
             assert not isinstance(end_of(data), Compiled)
 
 
@@ -127,7 +127,7 @@ def test_a_damaged_flag_ends_in_a_plan_or_in_diagnostics() -> None:
     for _ in range(200):
         flag = bytearray(rng.choice([b"stages.train.batch={global: 8, micro: 4}", b"launch.time=1:00:00", b"sweep.grid={seed: [1, 2]}"]))
         rng.choice([flipped, inserted, deleted])(rng, flag)
-        with soon(20):
+        with soon(120):
             end_of(SPEC.encode(), flag.decode("utf-8", "surrogateescape"))
 
 
@@ -213,7 +213,7 @@ HOSTILE: dict[str, tuple[str | bytes, str]] = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_hostile_spec_ends_in_diagnostics(case: str) -> None:
     data, code = HOSTILE[case]
-    with soon(20):
+    with soon(120):
         done = end_of(data.encode() if isinstance(data, str) else data)
     assert not isinstance(done, Compiled)
     assert code in {item.code for item in done}
@@ -240,5 +240,5 @@ HARMLESS: dict[str, str | bytes] = {
 @pytest.mark.parametrize("case", HARMLESS)
 def test_what_only_looks_hostile_compiles(case: str) -> None:
     data = HARMLESS[case]
-    with soon(20):
+    with soon(120):
         assert isinstance(end_of(data.encode() if isinstance(data, str) else data), Compiled)
