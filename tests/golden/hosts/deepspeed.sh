@@ -29,5 +29,5 @@ stage() {
 }
 stage fb8d2e57e1054920 1 1  # train.data
 stage 26ce0af5847e6f0a 2 2  # train
-stage e52b3784a335f772 1 1  # bound
-stage f53d88c580427563 1 1  # look
+stage 0f6aff8bc5f922d9 1 1  # bound
+stage 1bdbe2e538ef4e58 1 1  # look
