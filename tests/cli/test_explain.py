@@ -105,7 +105,7 @@ def test_a_field_is_told_with_all_that_it_declares(capsys: pytest.CaptureFixture
 
 def test_a_family_is_told_with_its_words(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "sampler.remasking")
-    assert "low_confidence" in text
+    assert "llada" in text and "fast_dllm" in text
     text = said(capsys, "stages.NAME.objective.start")
     assert "empty" in text and "masks" in text
 

@@ -58,7 +58,7 @@ def test_nothing_is_run_where_a_tracker_has_no_package(
 def test_a_package_that_no_word_names_is_not_asked_for(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     write(folder, "")
     monkeypatch.setattr("dllm_run.specs.packages.find_spec", lambda name: pytest.fail(f"{name} was asked for"))
-    monkeypatch.setattr("dllm_run.cli.run._Runner.run", lambda runner: 0)
+    monkeypatch.setattr("dllm_run.cli.running.Runner.run", lambda runner: 0)
     assert main(["run", "spec.yaml"]) == 0
 
 

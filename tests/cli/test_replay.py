@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from made_runs import Folder, finish
 
+from dllm_run.cli.edits import edit
 from dllm_run.cli.replay import Kept, replayed
 from dllm_run.cli.reveals import Canvas, Reveals
 from dllm_run.specs.errors import NotFound
@@ -32,7 +33,7 @@ def kept(path: Path, rows: list[dict[str, Any]], events: list[dict[str, Any]] | 
 
 def played(stage: Kept, number: int | None = None) -> list[Canvas]:
     found: list[Canvas] = []
-    reveals = Reveals(lambda: None, found.append, None)
+    reveals = Reveals(lambda: None, found.append, None, edit)
     for event in replayed(stage, number):
         reveals.handle(event)
     return found

@@ -123,9 +123,9 @@ def test_an_interrupted_run_ends_with_the_same_average(tmp_path: Path, model: st
             metric = context.attempt.metrics
             original = type(context).metric
 
-            def noted(self: Any, values: Any) -> None:
-                original(self, values)
-                if values.get("step") == 3:
+            def noted(self: Any, step: int, values: Any) -> None:
+                original(self, step, values)
+                if step == 3:
                     self.interrupted = True
 
             type(context).metric = noted  # type: ignore[method-assign]

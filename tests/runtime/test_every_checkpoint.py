@@ -35,7 +35,7 @@ stages:
     model: {from: "${stages.train}"}
     data: ${data.toy}
     tasks: [held_out_text]
-    likelihood: {samples: 4}
+    likelihood: {estimator: elbo, samples: 4}
 compute: {threads: 1}
 """
 SWEEP = "sweep: {grid: {stages.bound.model.checkpoint: [step 2, step 4, step 6, last]}}\n"

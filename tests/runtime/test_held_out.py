@@ -5,7 +5,7 @@ import math
 import pytest
 from runtime_toys import StubDenoiser, subset_weight
 
-from dllm_run.runtime.likelihood import Scored, elbo
+from dllm_run.runtime.likelihood import Scored, averaged, whole_rows
 from dllm_run.runtime.noise import Stream
 
 M = 3
@@ -33,7 +33,7 @@ def enumerated(tokens: list[int], learned: list[bool]) -> float:
 def bound(**fields: object) -> tuple[float, float, StubDenoiser]:
     denoiser = StubDenoiser(logits_of, mask_token=M)
     item = Scored(id=3, **fields)  # type: ignore[arg-type]
-    [found] = elbo(denoiser, [item], stream=Stream(0, "likelihood"), samples=4000, batch=4000)
+    [found] = averaged(whole_rows, denoiser, [item], stream=Stream(0, "likelihood"), samples=4000, batch=4000, across=False)
     return found.nll, found.error, denoiser
 
 
