@@ -26,7 +26,7 @@ OWN_SCRIPT = """\
 {% for option, value in options %}
 #SBATCH --{{ option }}={{ value }}
 {% endfor %}
-# {{ ids }} {{ max_parallel }}
+# {{ ids }} {{ max_parallel }} {{ srun }}
 {{ setup | join("\\n") }}
 """
 Compile = Callable[..., Compiled]

@@ -24,17 +24,20 @@ CPUS, MEMORY, GPUS = 4, 6000, 2
 MARK = "# dllm-run test cluster"
 
 
+PROBE = "dllmrunprobe"
+
+
 def why_not() -> str | None:
     """What keeps this machine from having a Slurm; None: nothing."""
     if os.getuid() != 0:
         return "not root: network namespaces and slurmd need it"
     if not shutil.which("apt-get") and not all(shutil.which(name) for name in ("slurmctld", "slurmd", "munged", "ip")):
         return "no apt-get, and Slurm is not installed"
-    if shutil.which("ip") and subprocess.run(["ip", "link", "add", "dllmrunprobe", "type", "dummy"], capture_output=True).returncode != 0:
-        made = subprocess.run(["ip", "link", "add", "dllmrunprobe", "type", "bridge"], capture_output=True, text=True)
+    if shutil.which("ip") and subprocess.run(["ip", "link", "add", PROBE, "type", "dummy"], capture_output=True).returncode != 0:
+        made = subprocess.run(["ip", "link", "add", PROBE, "type", "bridge"], capture_output=True, text=True)
         if made.returncode != 0:
             return f"no network can be made here: {made.stderr.strip()}"
-    subprocess.run(["ip", "link", "del", "dllmrunprobe"], capture_output=True)
+    subprocess.run(["ip", "link", "del", PROBE], capture_output=True)
     if subprocess.run(["pgrep", "-x", "slurmctld"], capture_output=True).returncode == 0 and not (RUN / "slurmctld.pid").is_file():
         return "another Slurm runs on this machine"
     return None
@@ -76,12 +79,26 @@ class Cluster:
     pids: dict[str, int] = field(default_factory=dict)
     hosts_before: str = ""
 
-    def up(self) -> None:
-        """Install what is missing and start everything."""
+    def install(self) -> str | None:
+        """Install what is missing. Why it cannot be had, or why no host can be made of this one; None: all is here."""
         missing = [name for name in PACKAGES if "ok installed" not in run("dpkg-query", "-W", "-f=${Status}", name, check=False)]
-        if missing:
-            run("apt-get", "update", "-qq", DEBIAN_FRONTEND="noninteractive")
-            run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, DEBIAN_FRONTEND="noninteractive")
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        steps = [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]] if missing else []
+        own = ["unshare", "--uts", "--pid", "--mount-proc", "--fork", "true"]
+        steps += [["ip", "netns", "add", PROBE], ["ip", "netns", "exec", PROBE, *own]]
+        try:
+            for step in steps:
+                done = subprocess.run(step, capture_output=True, text=True, env=quiet, check=False)
+                if done.returncode != 0:
+                    told = done.stderr.strip().splitlines()
+                    return f"{' '.join(step[:3])} ended with {done.returncode}: {told[-1] if told else 'nothing was said'}"
+        finally:
+            if shutil.which("ip"):
+                subprocess.run(["ip", "netns", "del", PROBE], capture_output=True, check=False)
+        return None
+
+    def up(self) -> None:
+        """Start everything."""
         shutil.rmtree(ROOT, ignore_errors=True)
         for folder in (ROOT, ROOT / "ctld", RUN, LOG, Path("/run/sshd"), Path("/etc/slurm")):
             folder.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from dllm_run.specs.codec import encode
 from dllm_run.specs.errors import Mark
 from dllm_run.specs.field import Shape, fields_of
 from dllm_run.specs.vocabulary.families import Family
+from dllm_run.specs.vocabulary.launchers import Launch
 from dllm_run.specs.vocabulary.samplers import Sampler
 from dllm_run.specs.vocabulary.stages import Stage
 from dllm_run.specs.word import Word, is_family, members
@@ -262,8 +263,8 @@ def classes_below(shape: Shape) -> Iterator[type]:
 
 
 def owner(cls: type, field: str) -> str:
-    """The class that says what a field is: what samplers have from a base is the same of all of them."""
-    if not issubclass(cls, Sampler):
+    """The class that says what a field is: what samplers and launchers have from a base is the same of all of them."""
+    if not issubclass(cls, Sampler | Launch):
         return cls.__name__
     return next(base.__name__ for base in cls.__mro__ if field in vars(base).get("__annotations__", {}))
 
