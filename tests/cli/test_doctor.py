@@ -124,7 +124,8 @@ def test_what_the_self_test_runs_is_a_right_spec(place: str) -> None:
 def test_the_self_test_trains_continues_samples_evaluates_and_shares(folder: Folder, tmp_path: Path) -> None:
     code, said = folder.said("doctor", "--selftest", "--json")
     found = {item["name"]: item for item in json.loads(said[said.index('{\n  "schema"') : said.rindex("}") + 1])["checks"]}
-    assert code == 0, said
-    assert {"train", "resume", "sample", "evaluate", "time"} <= found.keys()
-    if len(os.sched_getaffinity(0)) > 1:
-        assert {"ddp", "zero2", "fsdp2"} <= found.keys()
+    # What else is wrong with this machine, such as a scheduler that is installed and not started, is not the matter here.
+    own = ["train", "resume", "sample", "evaluate", "time"]
+    own += ["ddp", "zero2", "fsdp2"] if len(os.sched_getaffinity(0)) > 1 else []
+    assert [found[name]["state"] for name in own] == ["ok"] * len(own), said
+    assert (code == 0) == all(item["state"] != "problem" for item in found.values())
