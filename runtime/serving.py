@@ -107,7 +107,10 @@ class Server:
         self._samples(asked, prompts_of(self.context, self.body, self.loaded.tokens))
 
     def _texts(self, asked: Asked) -> None:
-        prompts = continuations(self.body, asked["texts"], self.loaded.tokens)
+        if self.body.chat_template and self.template is None:
+            raise Failure("the stage puts prompts as conversations (`chat_template`), and the model was not trained on any")
+        template = self.template if self.body.chat_template else None
+        prompts = continuations(self.body, asked["texts"], self.loaded.tokens, template)
         for index, request in enumerate(prompts.requests):
             if len(request.tokens) > self._positions:
                 text = f"prompt {index + 1} has {request.prompt} tokens, and with {len(request.tokens) - request.prompt} new ones"

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runtime_toys import compiled, context_of, run_stage
+from runtime_toys import compiled, context_of, run_stage, stage_id
 
 from dllm_run.cli.replay import Kept, replayed
+from dllm_run.runtime.line import Waiting
 from dllm_run.runtime.models import load
 from dllm_run.runtime.prompts import prompts_of
+from dllm_run.runtime.serving import server_of
+from dllm_run.specs.store import Runs
 from dllm_run.specs.vocabulary.stages.sample import Sample
 
 SPEC = """
@@ -109,3 +112,18 @@ def _replayed(kept: Kept) -> list[dict[str, Any]]:
             return []
 
     return list(replayed(Kept(kept.name, kept.source, NoAttempts(), kept.rows, kept.results), None))  # type: ignore[arg-type]
+
+
+def test_prompts_that_are_asked_of_a_served_stage_are_put_as_it_puts_its_own(place: Path) -> None:
+    """`sample --prompt` of a stage with `chat_template`: the same question gives the same row as in the stage."""
+    plan = compiled(place, spec(), "stages.look.chat_template=true")
+    told: list[tuple[str, dict[str, Any]]] = []
+
+    def tell(event: str, fields: Any) -> None:
+        told.append((event, dict(fields)))
+
+    served = server_of(plan, stage_id(plan, "look"), Runs(place / "runs"), place, place, 1, tell, Waiting())  # type: ignore[arg-type]
+    served.answer({"ask": "texts", "number": 1, "texts": ["Hello?"]})
+    served.answer({"ask": "own", "number": 2})
+    rows = [(fields["number"], fields["masked"]) for event, fields in told if event == "filled"]
+    assert rows[0][1] == rows[1][1] and rows[0][1].startswith("<user>Hello?\n<assistant>")
