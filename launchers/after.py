@@ -33,24 +33,28 @@ def main() -> int:
         print(f"dllm-run: {error}", file=sys.stderr)
         return error.exit_code
     cancelled = Path(arguments.task).parents[1] / CANCELLED
-    entry = task.entry(arguments.index)
-    return 0 if entry.done else _unfinished(task, entry, arguments.code, cancelled)
+    left = [entry for entry in task.entries(arguments.index) if not entry.done]
+    return _unfinished(task, left, arguments.code, cancelled) if left else 0
 
 
-def _unfinished(task: Task, entry: Entry, code: int, cancelled: Path) -> int:
+def _unfinished(task: Task, left: list[Entry], code: int, cancelled: Path) -> int:
+    """`left`: stages of the job without a result."""
     job = job_id()
-    status = told(entry, job)
+    found = {entry: told(entry, job) for entry in left}
     if cancelled.exists():
         return INTERRUPTED
-    if status.get("state") == "interrupted" and status.get("signal") != "SIGUSR2":
+    if any(status.get("state") == "interrupted" and status.get("signal") != "SIGUSR2" for status in found.values()):
         return _wait()
     # Without an attempt nothing has begun, and nothing will the next time; a failure that was told is one of the spec.
-    again = task.requeue and bool(status) and not status.get("told")
-    end = hopeless(entry, job) if again else None
-    if end is not None:
-        print(f"dllm-run: {end}", file=sys.stderr)
-    if not again or end is not None:
+    again = {entry: status for entry, status in found.items() if task.requeue and status and not status.get("told")}
+    for entry in list(again):
+        end = hopeless(entry, job)
+        if end is not None:
+            print(f"dllm-run: {end}", file=sys.stderr)
+            del again[entry]
+    if not again:
         return code or 1
+    status = next(iter(again.values()))
     print(f"dllm-run: back to the queue after {status.get('state')} at step {status.get('done', status.get('from', 0))}", file=sys.stderr)
     problem = requeue(job)
     if problem is not None:

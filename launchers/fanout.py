@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from dllm_run.specs.canonical import pretty
+from dllm_run.specs.disk import cannot_write
 from dllm_run.specs.environment import ALWAYS
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.jobs import new_folder
@@ -152,7 +153,7 @@ def over_hosts(body: Stage, stage_id: str, *, folder: Path, runs: Runs, base: Pa
         )
         path = found.write()
     except OSError as error:
-        raise EnvironmentProblem(f"{error.filename or folder} cannot be written: {error.strerror}") from None
+        raise cannot_write(error, folder) from None
     return [sys.executable, "-m", "dllm_run.launchers.fanout", str(path)]
 
 

@@ -81,7 +81,7 @@ def _noted(folder: Path, pid: int, stages: Sequence[str], base: Path, log: str) 
         user=getpass.getuser(),
         sent=round(time.time(), 3),
         base=str(base.absolute()),
-        jobs=(SentJob(id=f"{pid}@{running_mark(pid)}", name="", stages=tuple(stages), log=log),),
+        jobs=(SentJob(id=f"{pid}@{running_mark(pid)}", name="", tasks=(tuple(stages),), log=log),),
     )
     sending.write()
     return sending

@@ -18,7 +18,7 @@ def state(jobs: Iterable[SentJob]) -> dict[str, JobState]:
     problem, living = _squeue(ids)
     if problem is not None:
         return {name: JobState(state=CANNOT_TELL, job=name, detail=problem) for name in _names(known)}
-    ended = _sacct([job.id for job in known if not all(job.id_of(index) in living for index in range(len(job.stages)))])
+    ended = _sacct([job.id for job in known if not all(job.id_of(index) in living for index in range(len(job.tasks)))])
     return {name: living.get(name) or ended.get(name) or JobState(state="gone", job=name) for name in _names(known)}
 
 
@@ -37,7 +37,7 @@ def cancel(jobs: Iterable[SentJob]) -> str | None:
 
 
 def _names(jobs: Iterable[SentJob]) -> list[str]:
-    return [job.id_of(index) for job in jobs for index in range(len(job.stages))]
+    return [job.id_of(index) for job in jobs for index in range(len(job.tasks))]
 
 
 def _squeue(ids: list[str]) -> tuple[str | None, Mapping[str, JobState]]:

@@ -16,15 +16,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dllm_run.specs.disk import cannot_write
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.hub import cache_folder
 from dllm_run.specs.jobs import Sending, SentJob, new_folder
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Runs
+from dllm_run.specs.vocabulary.launchers.slurm import Array
 
 from .code import freeze_code
 from .sent import After, Limits, NewJob, jobs_of
-from .slurm import groups, launch_of, options_of, python_words, script_of, srun_words
+from .slurm_scripts import groups, launch_of, options_of, python_words, script_of, srun_words
 from .stages import inherited
 from .task import Task, start
 
@@ -59,7 +61,7 @@ def submit(
     _needs_slurm()
     alike = [ids for _, ids in groups(plan, set(missing) - running.keys())]
     chunk = _longest_array()
-    limits = {ids[0]: Limits(chunk=chunk, parallel=launch_of(plan, ids[0]).array.max_parallel) for ids in alike}
+    limits = {ids[0]: _limits(launch_of(plan, ids[0]).array, chunk) for ids in alike}
     jobs = jobs_of(plan, alike, limits, running)
     try:
         code = freeze_code(runs.root.absolute() / "store" / "code")
@@ -76,8 +78,12 @@ def submit(
         )
         sending.write()
     except OSError as error:
-        raise EnvironmentProblem(f"{error.filename or run} cannot be written: {error.strerror}") from None
+        raise cannot_write(error, run) from None
     return _sent(sender, sending, jobs)
+
+
+def _limits(array: Array, chunk: int) -> Limits:
+    return Limits(chunk=chunk, parallel=array.max_parallel, together=array.points_per_job)
 
 
 def _sent(sender: _Sender, sending: Sending, jobs: list[NewJob]) -> Sending:
@@ -99,7 +105,7 @@ def _sent(sender: _Sender, sending: Sending, jobs: list[NewJob]) -> Sending:
                 subprocess.run(["scancel", *(item.id for item in sending.jobs)], capture_output=True, check=False)
             if isinstance(error, EnvironmentProblem):
                 raise
-            raise EnvironmentProblem(f"{error.filename or folder} cannot be written: {error.strerror}") from None
+            raise cannot_write(error, folder) from None
     return sending
 
 
@@ -112,16 +118,16 @@ def _dependency(after: tuple[After, ...], jobs: tuple[SentJob, ...]) -> str:
 
 
 def _send(sender: _Sender, job: NewJob, folder: Path, after: str) -> SentJob:
-    plan, launch = sender.plan, launch_of(sender.plan, job.stages[0])
-    body = plan.stages[job.stages[0]].body
+    plan, launch = sender.plan, launch_of(sender.plan, job.tasks[0][0])
+    body = plan.stages[job.tasks[0][0]].body
     compute = body.compute
     folder.mkdir(parents=True)
     task = Task(
         plan=str(sender.run / "plan.json"),
         runs=str(sender.runs.root.absolute()),
         base=str(sender.base),
-        stages=job.stages,
-        needs=tuple(tuple(need.stage for need in plan.stages[stage].needs) for stage in job.stages),
+        stages=job.tasks,
+        needs=tuple(tuple(need.stage for need in plan.stages[task[0]].needs) for task in job.tasks),
         nodes=compute.nodes,
         processes=compute.world // compute.nodes,
         requeue=launch.requeue,
@@ -141,7 +147,7 @@ def _send(sender: _Sender, job: NewJob, folder: Path, after: str) -> SentJob:
         wckey=None,
         signal_delay_s=launch.notice,
         stderr_to_stdout=True,
-        array_parallelism=launch.array.max_parallel or len(job.stages),
+        array_parallelism=launch.array.max_parallel or len(job.tasks),
         setup=_setup(sender, launch.setup),
         teardown=[_ending(folder / "task.json")],
         # submitit quotes each of them.
@@ -153,20 +159,20 @@ def _send(sender: _Sender, job: NewJob, folder: Path, after: str) -> SentJob:
             **({"dependency": after, "kill-on-invalid-dep": "yes"} if after else {}),
         },
     )
-    tasks = [["-m", "dllm_run.launchers.task", str(folder / "task.json"), str(index)] for index in range(len(job.stages))]
+    tasks = [["-m", "dllm_run.launchers.task", str(folder / "task.json"), str(index)] for index in range(len(job.tasks))]
     with _own_surroundings():
         try:
             found = executor.map_array(start, tasks)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError, OSError) as error:
             raise EnvironmentProblem(f"Slurm does not take the job of stage {job.name}: {_reason(str(error))}") from None
-    return SentJob(id=found[0].job_id.partition("_")[0], name=job.name, stages=job.stages, log=str(folder / "{id}_0_log.out"), after=after)
+    return SentJob(id=found[0].job_id.partition("_")[0], name=job.name, tasks=job.tasks, log=str(folder / "{id}_0_log.out"), after=after)
 
 
 def _send_script(sender: _Sender, job: NewJob, folder: Path, after: str) -> SentJob:
     """A stage with a job script of the user's own: that script, as it is."""
     script = folder / "job.sbatch"
-    script.write_text(script_of(sender.plan, job.name, job.stages, sender.scripts), encoding="utf-8")
-    log = folder / ("%A_%a_0_log.out" if len(job.stages) > 1 else "%j_0_log.out")
+    script.write_text(script_of(sender.plan, job.name, job.tasks, sender.scripts), encoding="utf-8")
+    log = folder / ("%A_%a_0_log.out" if len(job.tasks) > 1 else "%j_0_log.out")
     words = ["sbatch", "--parsable", f"--output={log}"]
     words += [f"--dependency={after}", "--kill-on-invalid-dep=yes"] if after else []
     places = {"DLLM_RUN_TREE": str(sender.run), "DLLM_RUN_RUNS": str(sender.runs.root.absolute()), "DLLM_RUN_BASE": str(sender.base)}
@@ -175,7 +181,7 @@ def _send_script(sender: _Sender, job: NewJob, folder: Path, after: str) -> Sent
     if done.returncode != 0:
         raise EnvironmentProblem(f"Slurm does not take the job of stage {job.name}: {_reason(done.stderr)}")
     name = done.stdout.strip().partition(";")[0]
-    return SentJob(id=name, name=job.name, stages=job.stages, log=str(folder / "{id}_0_log.out"), after=after)
+    return SentJob(id=name, name=job.name, tasks=job.tasks, log=str(folder / "{id}_0_log.out"), after=after)
 
 
 def _setup(sender: _Sender, lines: tuple[str, ...]) -> list[str]:

@@ -28,8 +28,14 @@ class NewJob:
     """A job, or an array."""
 
     name: str
-    stages: tuple[str, ...]
+    tasks: tuple[tuple[str, ...], ...]
+    """Stages that each one does, one after the other."""
     after: tuple[After, ...]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """All of its stages."""
+        return tuple(stage for task in self.tasks for stage in task)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +46,8 @@ class Limits:
     """The longest array that the cluster takes."""
     parallel: int | None
     """Jobs of a name that may run at the same time; None: any number."""
+    together: int = 1
+    """Stages that one job may do, where they need the same."""
 
 
 def jobs_of(plan: Plan, alike: Sequence[Sequence[str]], limits: Mapping[str, Limits], running: Mapping[str, str]) -> list[NewJob]:
@@ -50,10 +58,22 @@ def jobs_of(plan: Plan, alike: Sequence[Sequence[str]], limits: Mapping[str, Lim
     jobs: list[NewJob] = []
     places: dict[str, Place] = {}
     for group in alike:
-        for name, stages, after in _split(plan, group, limits[group[0]], places, jobs, running):
-            places.update({stage: (len(jobs), index) for index, stage in enumerate(stages)})
-            jobs.append(NewJob(name=name, stages=tuple(stages), after=tuple(after)))
+        # What the first of a task needs, all of it need.
+        tasks = {task[0]: task for task in together(plan, group, limits[group[0]].together)}
+        for name, firsts, after in _split(plan, list(tasks), limits[group[0]], places, jobs, running):
+            places.update({stage: (len(jobs), index) for index, first in enumerate(firsts) for stage in tasks[first]})
+            jobs.append(NewJob(name=name, tasks=tuple(tasks[first] for first in firsts), after=tuple(after)))
     return jobs
+
+
+def together(plan: Plan, group: Sequence[str], most: int) -> list[tuple[str, ...]]:
+    """Stages of a group by the job that does them: at most so many that need the same, in the order of the group."""
+    alike: dict[frozenset[str], list[str]] = {}
+    for stage in group:
+        alike.setdefault(frozenset(need.stage for need in plan.stages[stage].needs), []).append(stage)
+    tasks = [tuple(part) for stages in alike.values() for part in _chunks(stages, most)]
+    order = {stage: number for number, stage in enumerate(group)}
+    return sorted(tasks, key=lambda task: order[task[0]])
 
 
 def _split(
@@ -112,9 +132,9 @@ def _conditions(part: Sequence[str], needs: Mapping[str, tuple[Place, ...]], job
     for job in sorted({job for stage in part for job, _ in needs[stage]}):
         indices = [[index for other, index in needs[stage] if other == job] for stage in part]
         if all(mine == indices[0] for mine in indices):
-            whole = len(jobs[job].stages) == 1
+            whole = len(jobs[job].tasks) == 1
             found.extend(After(kind="afterok", job=job, index=None if whole else index) for index in indices[0])
-        elif len(jobs[job].stages) == len(part) and all(mine == [index] for index, mine in enumerate(indices)):
+        elif len(jobs[job].tasks) == len(part) and all(mine == [index] for index, mine in enumerate(indices)):
             found.append(After(kind="aftercorr", job=job))
         else:
             return None

@@ -1,4 +1,4 @@
-"""`python -m dllm_run.launchers.task TASK INDEX`: what a job of a cluster runs on each of its nodes: one stage, as a file says."""
+"""`python -m dllm_run.launchers.task TASK INDEX`: what a job of a cluster runs on each of its nodes: stages, as a file says."""
 
 import argparse
 import os
@@ -30,9 +30,10 @@ class Task:
     plan: str
     runs: str
     base: str
-    stages: tuple[str, ...]
+    stages: tuple[tuple[str, ...], ...]
+    """Of each job, one after the other."""
     needs: tuple[tuple[str, ...], ...]
-    """What each must have in the store before it can begin."""
+    """What those of each job must have in the store before they can begin."""
     nodes: int
     processes: int
     """On each node."""
@@ -49,11 +50,11 @@ class Task:
         data = read_json(path)
         if data is None:
             raise EnvironmentProblem(f"{path} cannot be read on {platform.node()}: is the folder of the runs on a disk that all nodes see?")
-        return cls(**{**data, "stages": tuple(data["stages"]), "needs": tuple(tuple(needs) for needs in data["needs"])})
+        return cls(**{**data, **{name: tuple(tuple(ids) for ids in data[name]) for name in ("stages", "needs")}})
 
-    def entry(self, index: int) -> Entry:
-        """The place of one of its stages in the store."""
-        return Runs(Path(self.runs)).entry(self.stages[index])
+    def entries(self, index: int) -> list[Entry]:
+        """The places in the store of what one job does."""
+        return [Runs(Path(self.runs)).entry(stage) for stage in self.stages[index]]
 
 
 def start(words: list[str]) -> None:
@@ -74,19 +75,35 @@ def main() -> int:
     except EnvironmentProblem as error:
         print(f"dllm-run: {error}", file=sys.stderr)
         return error.exit_code
-    stage, entry = task.stages[arguments.index], task.entry(arguments.index)
-    refusal = _refusal(task, arguments.index, entry, job) if where.node == 0 else None
+    os.environ[JOB] = job
+    worst = 0
+    for entry in task.entries(arguments.index):
+        code = _one(task, arguments.index, entry, where, job)
+        if code in STOPPED:
+            # Another node may still be busy with the end of its own, and srun ends all when one has failed.
+            return 0
+        worst = worst or code
+        if code != 0 and where.nodes > 1:
+            break  # nodes must not part ways
+    return worst
+
+
+def _one(task: Task, index: int, entry: Entry, where: Where, job: str) -> int:
+    """One stage; its exit code. Signals that come before it has begun reach it, and those after its end the next one."""
+    refusal = _refusal(task, index, entry, job) if where.node == 0 else None
     if refusal is not None:
         print(f"dllm-run: {refusal}", file=sys.stderr)
         return 1
-    os.environ[JOB] = job
-    ranks = Ranks(plan=task.plan, stage=stage, runs=task.runs, base=task.base, where=where)
+    if entry.done and where.nodes == 1:
+        return 0
+    signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
+    ranks = Ranks(plan=task.plan, stage=entry.path.name, runs=task.runs, base=task.base, where=where)
     for number in ASKING:
         signal.signal(number, ranks.forward)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
     code = ranks.run()
-    # Another node may still be busy with the end of its own, and srun ends all when one has failed.
-    return 0 if code in STOPPED else code
+    signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
+    return code
 
 
 def job_id() -> str:
@@ -114,7 +131,9 @@ def _refusal(task: Task, index: int, entry: Entry, job: str) -> str | None:
     missing = [need for need in task.needs[index] if not runs.entry(need).done]
     if missing:
         return f"this stage needs the result of {', '.join(missing)}, which ended without one"
-    return hopeless(entry, job)
+    last = told(entry, job)
+    # Of several in one job another one has brought it back to the queue.
+    return str(last["message"]) if last.get("told") else hopeless(entry, job)
 
 
 def requeue(job: str) -> str | None:

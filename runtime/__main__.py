@@ -9,12 +9,14 @@ import platform
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dllm_run.specs.canonical import pretty
+from dllm_run.specs.disk import cannot_write, disk_problem
 from dllm_run.specs.environment import JOB, RANK
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.leash import dies_with_parent, on_leash, running_mark
@@ -55,10 +57,13 @@ def _run(plan: Plan, arguments: argparse.Namespace, requests: Requests) -> int:
         print(f"stage {arguments.stage} is not in {arguments.plan}; it has {', '.join(plan.stages)}", file=sys.stderr)
         return 5
     runs = Runs(Path(arguments.runs))
+    runs.open_to_group()
     entry = runs.entry(arguments.stage)
-    entry.path.mkdir(parents=True, exist_ok=True)
     try:
+        entry.path.mkdir(parents=True, exist_ok=True)
         world = world_of(os.environ)
+    except OSError as error:
+        return _cannot_begin(error, entry)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -90,8 +95,12 @@ class _Job:
 
 def _lead(job: _Job) -> int:
     """The only process, or the first of several: the stage, and the decision what to do, are its own."""
-    with _alone(job.entry):
-        attempt = None if job.entry.done else _begin(job)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(_alone(job.entry))
+            attempt = None if job.entry.done else _begin(job)
+        except OSError as error:
+            return _cannot_begin(error, job.entry)
         meeting = _meeting(job.world)
         if meeting is not None:
             meeting.tell(None if attempt is None else attempt.number)
@@ -100,6 +109,12 @@ def _lead(job: _Job) -> int:
                 meeting.leave()
             return 0
         return _execute(job, attempt, meeting)
+
+
+def _cannot_begin(error: OSError, entry: Entry) -> int:
+    problem = cannot_write(error, entry.path)
+    print(problem, file=sys.stderr)
+    return problem.exit_code
 
 
 def _follow(job: _Job) -> int:
@@ -147,8 +162,7 @@ def _begin(job: _Job) -> Attempt:
     attempt = job.entry.new_attempt()
     checkpoints = job.entry.complete_checkpoints()
     begins = checkpoints[-1][0] if checkpoints else 0
-    # Answers of an evaluation that was killed are found again by what was asked.
-    _forget_outputs(job.entry, keep=(ANSWERED, *(("checkpoints",) if checkpoints else ())))
+    _forget_outputs(job.entry)
     name, several = job.plan.name_of(job.stage_id), job.world.size > 1
     status: dict[str, Any] = {
         "schema": "dllm-run/status/1",
@@ -196,14 +210,23 @@ def _execute(job: _Job, attempt: Attempt, meeting: "Meeting | None") -> int:
         if meeting is not None:
             meeting.join(body.compute.device or "cpu")
         results = module_of(type(body)).run(context)
+        if job.world.first:
+            _conclude(job, context, results)
     except Failure as failure:
         return _failed(context, str(failure), told=True)
+    except Exception as reason:
+        problem = disk_problem(reason, job.entry.path)
+        if problem is None:
+            raise
+        traceback.print_exc()
+        if job.world.first and not job.entry.done:
+            # What is half-written is of no use, and its room is.
+            _forget_outputs(job.entry)
+        return _failed(context, problem, told=True)
     finally:
         error = sys.exc_info()[1]
         if error is not None:
             _failed(context, f"{type(error).__name__}: {error}", told=False)
-    if job.world.first:
-        _conclude(job, context, results)
     if meeting is not None:
         if context.interrupted:
             # Where the end of one process ends all, none goes before the first one has written down how it was.
@@ -231,18 +254,19 @@ def _conclude(job: _Job, context: "Context", results: dict[str, Any]) -> None:
 
 def _failed(context: "Context", message: str, *, told: bool) -> int:
     """`told`: the message is for the user, and another try would end in it again."""
-    if context.world.size > 1:
-        context.attempt.write_failure(context.world.rank, message, told=told)
-    if context.world.first:
-        context.attempt.write_status({**context.attempt.status(), "state": "failed", "message": message, "told": told})
-        context.emit("failed", {"message": message})
+    with contextlib.suppress(OSError):  # of a full disk whoever started this stage finds out for itself
+        if context.world.size > 1:
+            context.attempt.write_failure(context.world.rank, message, told=told)
+        if context.world.first:
+            context.attempt.write_status({**context.attempt.status(), "state": "failed", "message": message, "told": told})
+            context.emit("failed", {"message": message})
     return 1
 
 
-def _forget_outputs(entry: Entry, keep: tuple[str, ...]) -> None:
-    """Half-written outputs and checkpoints of an attempt that died."""
+def _forget_outputs(entry: Entry) -> None:
+    """Half-written outputs and checkpoints of an attempt that died. Answers of an evaluation are found again by what was asked."""
     for child in entry.path.iterdir():
-        if child.name in ("attempts", "lock", *keep):
+        if child.name in ("attempts", "lock", "checkpoints", ANSWERED):
             continue
         shutil.rmtree(child) if child.is_dir() else child.unlink()
     for child in entry.checkpoints.glob("*") if entry.checkpoints.is_dir() else ():

@@ -9,7 +9,7 @@ from typing import Any
 from .canonical import pretty
 from .store import Runs, read_json, write_atomic
 
-SCHEMA = "dllm-run/jobs/1"
+SCHEMA = "dllm-run/jobs/2"
 FILE = "jobs.json"
 CANCELLED = "cancelled"
 """Name of the marker beside it: what ends now shall not be queued again."""
@@ -23,24 +23,30 @@ class SentJob:
 
     id: str
     name: str
-    stages: tuple[str, ...]
-    """Stage ids; of an array by index."""
+    tasks: tuple[tuple[str, ...], ...]
+    """Ids of the stages that each one does, one after the other; several of an array by index."""
     log: str = ""
     """Where what the job prints goes; `{id}` stands for the job."""
     after: str = ""
     """What it waits for, in the launcher's words."""
 
-    def id_of(self, index: int) -> str:
-        """How the launcher names one stage of it."""
-        return f"{self.id}_{index}" if len(self.stages) > 1 else self.id
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The ids of all of its stages."""
+        return tuple(stage for task in self.tasks for stage in task)
 
-    def log_of(self, index: int) -> Path:
-        """What one of its jobs printed."""
+    def id_of(self, index: int) -> str:
+        """How the launcher names one of an array."""
+        return f"{self.id}_{index}" if len(self.tasks) > 1 else self.id
+
+    def log_of(self, stage: str) -> Path:
+        """What the job of a stage printed."""
+        (index,) = [index for index, task in enumerate(self.tasks) if stage in task]
         return Path(self.log.replace("{id}", self.id_of(index)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {"id": self.id, "name": self.name, "stages": list(self.stages), "log": self.log, "after": self.after}
+        return {"id": self.id, "name": self.name, "tasks": [list(task) for task in self.tasks], "log": self.log, "after": self.after}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +123,7 @@ def _read(folder: Path) -> Sending | None:
         return None
     try:
         jobs = tuple(
-            SentJob(id=item["id"], name=item["name"], stages=tuple(item["stages"]), log=item["log"], after=item["after"])
-            for item in data["jobs"]
+            SentJob(id=item["id"], name=item["name"], tasks=_tasks(item), log=item["log"], after=item["after"]) for item in data["jobs"]
         )
         return Sending(
             folder=folder,
@@ -132,6 +137,10 @@ def _read(folder: Path) -> Sending | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _tasks(item: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(str(stage) for stage in task) for task in item["tasks"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,9 @@
 """The layout of runs and store on disk: entries, markers, attempts. Read and written by all layers."""
 
+import contextlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -170,6 +172,12 @@ class Runs:
     """The folder that holds everything: `store/` and one folder an experiment."""
 
     root: Path
+
+    def open_to_group(self) -> None:
+        """Of a folder that its group may write, what is made from now on is the group's too, as in a shared repository of git."""
+        with contextlib.suppress(OSError):
+            if self.root.stat().st_mode & stat.S_IWGRP:
+                os.umask(os.umask(0) & ~stat.S_IRWXG)
 
     def entry(self, stage_id: str) -> Entry:
         """A stage's place in the store."""

@@ -140,7 +140,9 @@ def test_logs_are_those_of_the_stage_that_failed_and_of_its_job(folder: Folder) 
     assert len(folder.said("logs", "train", "-n", "0")[1].splitlines()) == 101
     assert folder.said("logs", plan.run_id, "look")[0] == 5
     run = folder.runs.all_runs()[0]
-    jobs = (SentJob(id="30", name="look", stages=("x", next(s for s, n in plan.names.items() if n == "look")), log=f"{run}/{{id}}.out"),)
+    jobs = (
+        SentJob(id="30", name="look", tasks=(("x",), (next(s for s, n in plan.names.items() if n == "look"),)), log=f"{run}/{{id}}.out"),
+    )
     Sending(folder=new_folder(run), launcher="slurm", host="h", user="u", sent=0, base=".", jobs=jobs).write()
     (run / "30_1.out").write_text("no such module\n")
     assert "no such module" in folder.said("logs", plan.run_id, "look")[1]

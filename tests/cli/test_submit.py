@@ -61,7 +61,7 @@ def test_a_job_a_stage_an_array_a_sweep_each_after_what_it_needs(folder: Folder,
     told = json.loads(said[said.index("{") :])
     assert code == 0 and told["schema"] == "dllm-run/submit/1"
     jobs = {job["name"]: job for job in told["jobs"]}
-    assert {name: len(job["stages"]) for name, job in jobs.items()} == {"train.data": 1, "train": 3, "bound": 3, "look": 3}
+    assert {name: len(job["tasks"]) for name, job in jobs.items()} == {"train.data": 1, "train": 3, "bound": 3, "look": 3}
     first, train = jobs["train.data"]["id"], jobs["train"]["id"]
     assert jobs["train"]["after"] == f"afterok:{first}" and jobs["look"]["after"] == f"aftercorr:{train}"
     assert jobs["bound"]["after"] == f"aftercorr:{train},afterok:{first}" or jobs["bound"]["after"] == f"afterok:{first},aftercorr:{train}"
@@ -97,7 +97,7 @@ def test_a_second_submit_sends_nothing_that_is_in_the_queue_and_only_what_is_mis
     folder: Folder, cluster: Callable[[str, str], None]
 ) -> None:
     folder.said("submit", "spec.yaml")
-    ids = [job.id_of(index) for job in sendings(run_of(folder))[0].jobs for index in range(len(job.stages))]
+    ids = [job.id_of(index) for job in sendings(run_of(folder))[0].jobs for index in range(len(job.tasks))]
     cluster("squeue", "\n".join(f"echo '{name}|PENDING|Priority||x'" for name in ids))
     before = (folder.path / "calls").read_text()
     code, said = folder.said("submit", "spec.yaml")

@@ -74,6 +74,12 @@ class Place:
         folders = sorted((self.entry(name) / "attempts").glob("[0-9]*"), key=lambda path: int(path.name))
         return [json.loads((folder / "status.json").read_text()) for folder in folders]
 
+    def status_of(self, stage_id: str) -> dict[str, Any]:
+        """What the last attempt of a stage has written."""
+        (found,) = (self.folder / "runs" / "store" / stage_id / "attempts").glob("[0-9]*/status.json")
+        told: dict[str, Any] = json.loads(found.read_text())
+        return told
+
     def steps(self, name: str) -> int:
         """Steps that were done, over all attempts."""
         return sum(path.read_bytes().count(b'"loss"') for path in (self.entry(name) / "attempts").glob("*/metrics.jsonl"))

@@ -51,6 +51,15 @@ def test_a_sweep_of_six_points_is_arrays_that_follow_each_other(prepared: Place,
         assert max(sum(start <= moment < end for start, end in found) for moment, _ in found) <= 2, name
 
 
+def test_points_that_need_the_same_model_share_a_job(prepared: Place, tmp_path: Path) -> None:
+    sweep = "sweep: {grid: {stages.look.seed: [0, 1, 2]}}\n"
+    place = placed(tmp_path / "place", SPEC.replace("compute:", LOOK) + sweep + SLURM % ", array: {points_per_job: 2}", prepared)
+    place.call("submit", "spec.yaml")
+    found = place.done()
+    jobs = [place.status_of(stage["id"])["job"] for name, stage in found.items() if name.endswith("/look")]
+    assert len(jobs) == 3 and len(set(jobs)) == 2
+
+
 def test_pre_empted_twice_and_killed_once_it_ends_as_if_nothing_had_been(prepared: Place, tmp_path: Path) -> None:
     calm = placed(tmp_path / "calm", LONG, prepared)
     calm.call("run", "spec.yaml", "-q")

@@ -8,8 +8,8 @@ import pytest
 from dllm_run.launchers import queue
 from dllm_run.specs.jobs import SentJob
 
-ARRAY = SentJob(id="30", name="train", stages=("a", "b", "c"), log="x/{id}.out")
-SINGLE = SentJob(id="7", name="data", stages=("d",))
+ARRAY = SentJob(id="30", name="train", tasks=(("a",), ("b",), ("c",)), log="x/{id}.out")
+SINGLE = SentJob(id="7", name="data", tasks=(("d",),))
 
 
 @pytest.fixture

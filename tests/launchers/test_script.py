@@ -167,7 +167,9 @@ def test_a_value_of_the_launch_that_the_template_never_reads_is_an_error(
     found = diagnosing(spec(OWN, launch))
     assert [item.code for item in found] == ["E146"] * 4
     text = " ".join(item.message for item in found)
-    assert all(f"`{name}`" in text for name in ("partition", "time", "setup", "env", "array", "options", "exported", "max_parallel"))
+    assert all(
+        f"`{name}`" in text for name in ("partition", "time", "setup", "env", "array.max_parallel", "options", "exported", "max_parallel")
+    )
     assert "`mem`" not in text
     assert not diagnosing(spec(OWN, "{type: slurm, script: ./own.sbatch.j2}"))
 

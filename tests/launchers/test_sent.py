@@ -10,7 +10,7 @@ import pytest
 
 from dllm_run.compiler.compile import Compiled
 from dllm_run.launchers.sent import After, Limits, NewJob, jobs_of
-from dllm_run.launchers.slurm import groups
+from dllm_run.launchers.slurm_scripts import groups
 from dllm_run.specs.plan import Plan
 
 Compile = Callable[..., Compiled]
@@ -27,11 +27,17 @@ def plan(examples: dict[str, str], compiling: Compile, tmp_path: Path) -> Callab
 
 
 def sent(
-    plan: Plan, *, parallel: int | None = None, chunk: int = 1000, missing: set[str] | None = None, running: dict[str, str] | None = None
+    plan: Plan,
+    *,
+    parallel: int | None = None,
+    chunk: int = 1000,
+    missing: set[str] | None = None,
+    running: dict[str, str] | None = None,
+    together: int = 1,
 ) -> list[NewJob]:
     among = (missing if missing is not None else set(plan.stages)) - (running or {}).keys()
     alike = [ids for _, ids in groups(plan, among)]
-    return jobs_of(plan, alike, {ids[0]: Limits(chunk=chunk, parallel=parallel) for ids in alike}, running or {})
+    return jobs_of(plan, alike, {ids[0]: Limits(chunk=chunk, parallel=parallel, together=together) for ids in alike}, running or {})
 
 
 @dataclass
@@ -47,7 +53,7 @@ class Queue:
 
     def play(self, seed: int) -> "Queue":
         chance = random.Random(seed)
-        rest = [(number, index) for number, job in enumerate(self.jobs) for index in range(len(job.stages))]
+        rest = [(number, index) for number, job in enumerate(self.jobs) for index in range(len(job.tasks))]
         while rest:
             verdicts = {place: self._may(*place) for place in rest}
             never = [place for place in rest if verdicts[place] == "never"]
@@ -59,22 +65,25 @@ class Queue:
                 continue
             place = chance.choice(ready)
             rest.remove(place)
-            stage = self.jobs[place[0]].stages[place[1]]
-            needs = {need.stage for need in self.plan.stages[stage].needs}
-            good = stage not in self.fails and needs <= self.done
-            self.ended[place] = "ok" if good else "failed"
-            self.order.append(stage)
-            if good:
-                self.done.add(stage)
+            good = [self._runs(stage) for stage in self.jobs[place[0]].tasks[place[1]]]
+            self.ended[place] = "ok" if all(good) else "failed"
         return self
+
+    def _runs(self, stage: str) -> bool:
+        needs = {need.stage for need in self.plan.stages[stage].needs}
+        good = stage not in self.fails and needs <= self.done
+        self.order.append(stage)
+        if good:
+            self.done.add(stage)
+        return good
 
     def _may(self, number: int, index: int) -> str:
         verdict = "now"
         for after in self.jobs[number].after:
             assert after.job is not None and after.job < number, "a job follows jobs that have an id already"
-            length = len(self.jobs[after.job].stages)
+            length = len(self.jobs[after.job].tasks)
             if after.kind == "aftercorr":
-                assert length == len(self.jobs[number].stages)
+                assert length == len(self.jobs[number].tasks)
                 places = [(after.job, index)]
             else:
                 places = [(after.job, at) for at in ([after.index] if after.index is not None else range(length))]
@@ -89,14 +98,15 @@ class Queue:
 @pytest.mark.parametrize("sweep", [SWEEP, SEEDS, ""], ids=["product", "seeds", "single"])
 @pytest.mark.parametrize("parallel", [None, 2])
 @pytest.mark.parametrize("chunk", [1, 3, 1000])
+@pytest.mark.parametrize("together", [1, 2, 100])
 def test_every_stage_is_sent_once_and_never_before_what_it_needs(
-    sweep: str, parallel: int | None, chunk: int, plan: Callable[[str], Plan]
+    sweep: str, parallel: int | None, chunk: int, together: int, plan: Callable[[str], Plan]
 ) -> None:
     found = plan(sweep)
-    jobs = sent(found, parallel=parallel, chunk=chunk)
+    jobs = sent(found, parallel=parallel, chunk=chunk, together=together)
     stages = [stage for job in jobs for stage in job.stages]
     assert sorted(stages) == sorted(found.stages)
-    assert all(len(job.stages) <= chunk for job in jobs)
+    assert all(len(job.tasks) <= chunk and max(map(len, job.tasks)) <= together for job in jobs)
     for seed in range(5):
         assert Queue(found, jobs).play(seed).done == set(found.stages)
 
@@ -132,6 +142,17 @@ def test_with_a_limit_a_name_is_one_array_and_the_next_chunk_waits_for_the_first
     assert [len(jobs[number].stages) for number in trainings] == [3, 3, 1]
     for before, after in itertools.pairwise(trainings):
         assert After(kind="afterany", job=before) in jobs[after].after
+
+
+def test_points_that_need_the_same_model_share_a_job_and_no_others_do(plan: Callable[[str], Plan]) -> None:
+    found = plan(SWEEP)
+    jobs = {job.name: job for job in sent(found, together=2, parallel=4)}
+    assert [len(task) for task in jobs["look"].tasks] == [2, 1, 2, 1], "three samplers of each of two models"
+    for job in jobs.values():
+        for task in job.tasks:
+            assert len({tuple(need.stage for need in found.stages[stage].needs) for stage in task}) == 1
+    # Trainings need the same data.
+    assert [len(task) for task in jobs["train"].tasks] == [2]
 
 
 def test_what_is_done_is_not_sent_and_not_waited_for(plan: Callable[[str], Plan]) -> None:

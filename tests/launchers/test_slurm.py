@@ -228,3 +228,22 @@ def test_submitting_sends_every_job_with_its_dependencies(scripts: Callable[...,
     numbers = {Path(line).name: str(index + 1) for index, line in enumerate(lines)}
     assert depends["look.sbatch"] == [numbers["train.sbatch"]]
     assert f"train: job {numbers['train.sbatch']}" in done.stdout.splitlines()
+
+
+def test_points_that_need_the_same_model_share_a_job(scripts: Callable[..., Scripts], tmp_path: Path) -> None:
+    """The loop of the script, with an srun that says what it was given and fails or stops as asked."""
+    found = scripts(launch=LAUNCH.replace("max_parallel: 4", "max_parallel: 4, points_per_job: 2"))
+    check_bash(found)
+    tasks = re.findall(r'^  "?([0-9a-f ]+)"?  # ', found["look.sbatch"], re.MULTILINE)
+    assert [len(task.split()) for task in tasks] == [2, 1, 2, 1] and "--array=0-3%4" in options_of(found["look.sbatch"])
+    (tmp_path / "srun").write_text('#!/bin/bash\nfor word in "$@"; do [[ $word =~ ^[0-9a-f]{16}$ ]] && echo "$word"; done\nexit "$CODE"\n')
+    (tmp_path / "scontrol").write_text('#!/bin/bash\necho "$@"\n')
+    for name in ("srun", "scontrol"):
+        (tmp_path / name).chmod(0o755)
+    first, second = tasks[0].split()
+    text = found["look.sbatch"].replace("module load cuda", "true")
+    for code, printed in ((0, [first, second]), (3, [first, second]), (75, [first, "requeue 9"]), (130, [first])):
+        given = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CODE": str(code), "SLURM_ARRAY_TASK_ID": "0", "SLURM_JOB_ID": "9"}
+        given |= {"DLLM_RUN_TREE": "t", "DLLM_RUN_RUNS": "r", "DLLM_RUN_BASE": "b"}
+        done = subprocess.run(["bash"], input=text, text=True, capture_output=True, env=given, check=False)
+        assert (done.returncode, done.stdout.splitlines()) == (code, printed), done.stderr

@@ -38,7 +38,9 @@ def test_node_lists_are_read_as_slurm_writes_them(text: str, expected: list[str]
 def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
-    return Task(plan="plan.json", runs=str(tmp_path / "runs"), base=".", stages=(STAGE,), needs=((),), nodes=1, processes=1, requeue=True)
+    return Task(
+        plan="plan.json", runs=str(tmp_path / "runs"), base=".", stages=((STAGE,),), needs=((),), nodes=1, processes=1, requeue=True
+    )
 
 
 def attempt(entry: Entry, *, begins: int = 0, job: str = "slurm:9", **status: object) -> None:
@@ -53,7 +55,7 @@ def checkpoint(entry: Entry, step: int) -> None:
 
 
 def test_three_failures_without_progress_end_it_and_progress_begins_anew(task: Task) -> None:
-    entry = task.entry(0)
+    entry = task.entries(0)[0]
     for _ in range(2):
         attempt(entry, state="failed", message="no memory")
     assert hopeless(entry, "slurm:9") is None
@@ -69,7 +71,7 @@ def test_three_failures_without_progress_end_it_and_progress_begins_anew(task: T
 
 
 def test_interruptions_are_no_failures_and_another_job_begins_anew(task: Task) -> None:
-    entry = task.entry(0)
+    entry = task.entries(0)[0]
     for _ in range(5):
         attempt(entry, state="interrupted")
     assert hopeless(entry, "slurm:9") is None
@@ -97,28 +99,28 @@ def ending(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 
 
 def test_a_stage_that_is_done_ends_its_job_well(task: Task, ending: Callable[..., tuple[int, list[str]]]) -> None:
-    task.entry(0).done_file.parent.mkdir(parents=True)
-    task.entry(0).done_file.write_text("{}")
+    task.entries(0)[0].done_file.parent.mkdir(parents=True)
+    task.entries(0)[0].done_file.write_text("{}")
     assert ending(143) == (0, [])
 
 
 def test_a_notice_and_a_death_go_back_to_the_queue_and_a_mistake_does_not(task: Task, ending: Callable[..., tuple[int, list[str]]]) -> None:
-    attempt(task.entry(0), state="interrupted", signal="SIGUSR2")
+    attempt(task.entries(0)[0], state="interrupted", signal="SIGUSR2")
     assert ending(0) == (75, ["slurm:9"])
-    attempt(task.entry(0), state="running")
+    attempt(task.entries(0)[0], state="running")
     assert ending(137) == (75, ["slurm:9"])
-    attempt(task.entry(0), state="failed", told=True, message="no such file")
+    attempt(task.entries(0)[0], state="failed", told=True, message="no such file")
     assert ending(1) == (1, [])
 
 
 def test_who_was_only_told_to_stop_leaves_the_rest_to_slurm(task: Task, ending: Callable[..., tuple[int, list[str]]]) -> None:
-    attempt(task.entry(0), state="interrupted", signal="SIGTERM")
+    attempt(task.entries(0)[0], state="interrupted", signal="SIGTERM")
     assert ending(0) == (75, [])
 
 
 def test_what_was_cancelled_is_not_queued_again(task: Task, ending: Callable[..., tuple[int, list[str]]], tmp_path: Path) -> None:
     (tmp_path / "jobs" / "1" / CANCELLED).write_text("")
-    attempt(task.entry(0), state="interrupted", signal="SIGUSR2")
+    attempt(task.entries(0)[0], state="interrupted", signal="SIGUSR2")
     assert ending(0) == (130, [])
 
 
@@ -130,7 +132,7 @@ def test_the_fourth_failure_is_not_tried(
     task: Task, ending: Callable[..., tuple[int, list[str]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
-        attempt(task.entry(0), state="failed", message="a flaky cable")
+        attempt(task.entries(0)[0], state="failed", message="a flaky cable")
     assert ending(1) == (1, [])
     assert "3 attempts failed" in capsys.readouterr().err
 
@@ -160,5 +162,32 @@ def test_the_frozen_code_is_named_by_its_content_runs_alone_and_is_made_once(tmp
 
 
 def test_a_store_is_found_by_the_task(task: Task) -> None:
-    assert task.entry(0) == Runs(Path(task.runs)).entry(STAGE)
-    assert json.loads(json.dumps(task.stages)) == [STAGE]
+    assert task.entries(0)[0] == Runs(Path(task.runs)).entry(STAGE)
+    assert json.loads(json.dumps(task.stages)) == [[STAGE]]
+
+
+def test_of_several_stages_the_one_that_can_go_on_takes_the_job_back_to_the_queue(
+    task: Task, ending: Callable[..., tuple[int, list[str]]], tmp_path: Path
+) -> None:
+    both = Task(**{**{name: getattr(task, name) for name in Task.__dataclass_fields__}, "stages": ((STAGE, NEEDED),)})
+    both.write(tmp_path / "jobs" / "1" / "train" / "task.json")
+    first, second = both.entries(0)
+    attempt(first, state="failed", told=True, message="no such file")
+    assert ending(1) == (1, [])
+    attempt(second, state="interrupted", signal="SIGUSR2")
+    assert ending(0) == (75, ["slurm:9"])
+    second.done_file.write_text("{}")
+    assert ending(1) == (1, [])
+    first.done_file.write_text("{}")
+    assert ending(0) == (0, [])
+
+
+def test_a_job_of_several_stages_goes_on_after_one_that_fails_and_tries_none_that_would_fail_again(task: Task, tmp_path: Path) -> None:
+    both = Task(**{**{name: getattr(task, name) for name in Task.__dataclass_fields__}, "stages": ((STAGE, NEEDED),)})
+    both.write(tmp_path / "task.json")
+    for entry in both.entries(0):
+        attempt(entry, state="failed", told=True, message=f"{entry.path.name} has no such file")
+    words = [sys.executable, "-m", "dllm_run.launchers.task", str(tmp_path / "task.json"), "0"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [f"dllm-run: {stage} has no such file" for stage in (STAGE, NEEDED)]

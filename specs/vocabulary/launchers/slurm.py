@@ -21,7 +21,12 @@ _LINE = r"^[^\x00-\x1f\x7f]+$(?!\n)"
 class Array:
     """How the points of a sweep share the cluster."""
 
-    max_parallel: int | None = leaf("Points that run at the same time; null: no limit.", default=None, minimum=1)
+    max_parallel: int | None = leaf("Jobs that run at the same time; null: no limit.", default=None, minimum=1)
+    points_per_job: int = leaf(
+        "Points that one job does one after the other where their stages need the same, such as one model; 1: each has a job.",
+        default=1,
+        minimum=1,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dllm_run.specs.disk import cannot_write
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.jobs import JobState
 from dllm_run.specs.store import Runs
@@ -26,7 +27,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         problems = [problem for sending in run.sendings if (problem := cancel(sending)) is not None]
     except OSError as error:
-        raise EnvironmentProblem(f"{error.filename} cannot be written: {error.strerror}") from None
+        raise cannot_write(error, runs.root) from None
     left = _left(run) if before else {}
     names = sorted({state.job for state in before.values()})
     if options.json:

@@ -9,6 +9,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from dllm_run.compiler.lock import lock_text
+from dllm_run.specs.disk import cannot_write
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.plan import InputRecord, Plan
 from dllm_run.specs.store import Runs, write_atomic
@@ -48,7 +49,7 @@ def write_lock(named: Named, plan: Plan, records: list[InputRecord]) -> None:
     try:
         write_atomic(named.lock_path, lock_text([*now, *named.lock.elsewhere(now)]))
     except OSError as error:
-        raise EnvironmentProblem(f"{error.filename or named.lock_path} cannot be written: {error.strerror}") from None
+        raise cannot_write(error, named.lock_path) from None
 
 
 def _told(record: InputRecord) -> str:

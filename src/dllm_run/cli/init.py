@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dllm_run.specs
 from dllm_run.compiler.schema import editor_schema_text
+from dllm_run.specs.disk import cannot_write
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.store import write_atomic
 
@@ -51,4 +52,4 @@ def _write_new(path: Path, text: str) -> None:
         other = path.with_name(f"{path.stem}-2{path.suffix or '.yaml'}")
         raise EnvironmentProblem(f"{path} is already there and stays as it is: `dllm-run init {other}` writes beside it") from None
     except OSError as error:
-        raise EnvironmentProblem(f"{path} cannot be written: {error.strerror}") from None
+        raise cannot_write(error, path) from None

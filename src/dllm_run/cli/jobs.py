@@ -1,8 +1,9 @@
 """What launchers say of the jobs of a run, whichever sent them off: asked once for all of them."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
-from dllm_run.launchers import local, queue
+from dllm_run.launchers import local, slurm
 from dllm_run.specs.jobs import JobState, Sending, all_sendings
 from dllm_run.specs.store import Runs
 
@@ -12,7 +13,7 @@ def job_states(found: Iterable[Sending], stages: Collection[str] | None = None) 
     wanted = [item for item in found if stages is None or any(stage in stages for job in item.jobs for stage in job.stages)]
     states: dict[str, JobState] = {}
     # One call for all: squeue takes as long for one job as for a thousand.
-    at_slurm = queue.state(job for item in wanted if item.launcher == "slurm" for job in item.jobs)
+    at_slurm = slurm.state(job for item in wanted if item.launcher == "slurm" for job in item.jobs)
     for item in wanted:
         mine = local.state(item.jobs, item.host) if item.launcher == "local" else _of(item, at_slurm)
         for stage, state in mine.items():
@@ -30,8 +31,13 @@ def living(runs: Runs, stages: Collection[str]) -> dict[str, JobState]:
 def cancel(sending: Sending) -> str | None:
     """End what one sending has left; what went wrong, or None. Raises OSError where the marker cannot be written."""
     sending.cancel()
-    return local.cancel(sending.jobs, sending.host) if sending.launcher == "local" else queue.cancel(sending.jobs)
+    return local.cancel(sending.jobs, sending.host) if sending.launcher == "local" else slurm.cancel(sending.jobs)
 
 
 def _of(item: Sending, at_slurm: dict[str, JobState]) -> dict[str, JobState]:
-    return {stage: at_slurm[job.id_of(index)] for job in item.jobs for index, stage in enumerate(job.stages)}
+    return {
+        stage: replace(at_slurm[job.id_of(index)], alone=len(task) == 1)
+        for job in item.jobs
+        for index, task in enumerate(job.tasks)
+        for stage in task
+    }

@@ -78,7 +78,7 @@ def _job_log(run: FoundRun, stage: FoundStage) -> Path | None:
     for sending in reversed(run.sendings):
         for job in sending.jobs:
             if stage.id in job.stages and job.log:
-                return job.log_of(job.stages.index(stage.id))
+                return job.log_of(stage.id)
     return None
 
 

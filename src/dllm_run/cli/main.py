@@ -7,10 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from dllm_run import __version__
 from dllm_run.cli.forms import CHAT, DIFF, SAMPLE
 from dllm_run.specs.errors import DllmError, SpecError
+from dllm_run.specs.store import Runs
 
 VERBS = {
     "init": "write a spec to start from",
@@ -64,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.short = short
     verb = importlib.import_module(f"dllm_run.cli.{options.verb}")
     try:
+        if "runs" in options:
+            Runs(Path(options.runs)).open_to_group()
         code: int = verb.main(options)
         return code
     except SpecError as error:

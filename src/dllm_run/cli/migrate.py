@@ -13,6 +13,7 @@ from pathlib import Path
 from dllm_run.compiler.compile import compile_spec
 from dllm_run.compiler.migrate import VERSION, Migrated, migrate
 from dllm_run.compiler.render import as_json
+from dllm_run.specs.disk import cannot_write
 from dllm_run.specs.errors import Diagnostic, EnvironmentProblem, SpecError
 
 from .diagnostics import show
@@ -89,6 +90,6 @@ def _write(path: Path, old: bytes, new: bytes) -> None:
             raise EnvironmentProblem(f"{path} was changed while it was migrated: nothing is written, try again")
         temporary.replace(real)
     except OSError as error:
-        raise EnvironmentProblem(f"{path} cannot be written: {error.strerror}") from None
+        raise cannot_write(error, path) from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -87,7 +87,8 @@ def _state(last: Mapping[str, Any], job: JobState | None, attempts: list[Attempt
             if not attempts or not mine:
                 return "starting", job.detail
             return (told if told == "running" else "stopping"), job.detail
-        return told if attempts and told != "interrupted" else "pending", job.detail
+        # Its turn comes, or has come a moment ago.
+        return told if attempts and told not in ("interrupted", "pending") else "queued", job.detail
     if not mine or not attempts:
         return ("pending" if job.state in ("gone", "done") else job.state), job.detail
     if told == "running" and (job.alone or last.get("host") != platform.node()):

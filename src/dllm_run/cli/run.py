@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dllm_run.launchers import local
+from dllm_run.specs.disk import cannot_write
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Runs
@@ -42,7 +43,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         folder = prepare(tree(named, compiled), plan, runs)
     except OSError as error:
-        raise EnvironmentProblem(f"{error.filename or options.runs} cannot be written: {error.strerror}") from None
+        raise cannot_write(error, options.runs) from None
     if plan.inputs:
         write_lock(named, plan, [])
     at_once = compiled.spec.launch.max_parallel if isinstance(compiled.spec.launch, Local) else 1
@@ -70,7 +71,7 @@ def carry_out(
         if missing:
             local.here(folder, missing, base)
     except OSError as error:
-        raise EnvironmentProblem(f"{error.filename or folder} cannot be written: {error.strerror}") from None
+        raise cannot_write(error, folder) from None
     with Display(console, animate=not quiet and at_once == 1) as display:
         runner = Runner(plan, folder, runs, base, console, display, quiet=quiet, at_once=at_once)
         code = runner.run()

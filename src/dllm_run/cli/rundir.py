@@ -1,5 +1,6 @@
 """The folder of a run: the compiled tree, and links from points and stage names into the store."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -14,7 +15,8 @@ def prepare(files: dict[str, bytes], plan: Plan, runs: Runs) -> Path:
     folder = runs.run(plan.name, plan.run_id)
     if unfinished(files, folder):
         write(files, folder)
-    (folder / "plan.json").touch()
+    with contextlib.suppress(PermissionError):  # of a run of somebody else it is only looked at what is done
+        (folder / "plan.json").touch()
     for point_id, point in plan.points.items():
         for name, stage_id in point.stages.items():
             _link(folder / "points" / point_id / name, runs.entry(stage_id).path)

@@ -16,7 +16,8 @@ from rich.console import Console
 from dllm_run.launchers import local
 from dllm_run.launchers.fanout import over_hosts
 from dllm_run.launchers.job import Job
-from dllm_run.specs.errors import StageFailed
+from dllm_run.specs.disk import hindrance, user_name
+from dllm_run.specs.errors import EnvironmentProblem, StageFailed
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Entry, Runs
 from dllm_run.specs.vocabulary.over_hosts import OverHosts
@@ -62,23 +63,30 @@ class Runner:
     interrupts: int = 0
     failure: str = ""
     _free: list[str] = field(default_factory=list)
+    _told: set[str] = field(default_factory=set)
+    """Stages of which it was said that another user works on them."""
 
     def run(self) -> int:
-        """The exit code. Raises StageFailed when a stage has failed and those beside it have ended."""
+        """The exit code. Raises StageFailed, or EnvironmentProblem, when a stage cannot go on and those beside it have ended."""
         # Under nohup a run outlives its terminal.
         asking = [signal.SIGINT, signal.SIGTERM] + [signal.SIGHUP] * (signal.getsignal(signal.SIGHUP) != signal.SIG_IGN)
         earlier = {number: signal.signal(number, self._interrupt) for number in asking}
+        problem: EnvironmentProblem | None = None
         try:
             self._free = gpus()
             waiting = [stage_id for stage_id in self.plan.stages if not self.runs.entry(stage_id).done]
             while self.children or (waiting and not self.interrupts and not self.failure):
                 if not self.interrupts and not self.failure:
-                    self._begin(waiting)
+                    try:
+                        self._begin(waiting)
+                    except EnvironmentProblem as error:
+                        # What runs beside it goes on to its end.
+                        self.failure, problem = str(error), error
                 for child in list(self.children):
                     self._look_at(child)
                 time.sleep(_POLL_SECONDS)
             if self.failure:
-                raise StageFailed(self.failure)
+                raise problem if problem is not None and self.failure == str(problem) else StageFailed(self.failure)
             return INTERRUPTED if self.interrupts else 0
         finally:
             for number, handler in earlier.items():
@@ -102,10 +110,27 @@ class Runner:
                 continue
             if not all(self.runs.entry(need.stage).done for need in self.plan.stages[stage_id].needs):
                 continue
+            if not self._may_write(stage_id, entry):
+                continue
             devices = self._devices(stage_id)
             if devices is not None:
                 waiting.remove(stage_id)
                 self._start(stage_id, entry, devices)
+
+    def _may_write(self, stage_id: str, entry: Entry) -> bool:
+        """Whether a stage can be worked on here. Raises EnvironmentProblem where nobody works on one that another user has begun."""
+        problem = hindrance(entry.path)
+        if problem is None:
+            return True
+        if not _is_taken(entry):
+            if entry.done:  # since it was looked at
+                return False
+            raise problem
+        if stage_id not in self._told:
+            self._told.add(stage_id)
+            text = f"{user_name(entry.path.stat().st_uid)} works on {self.plan.names[stage_id]}: waiting for it"
+            self.display.handle({"event": "note", "text": text})
+        return False
 
     def _devices(self, stage_id: str) -> tuple[str, ...] | None:
         """GPUs for a stage; None: it has to wait for those of others. Where there are too few at all it is told so by the runtime."""
@@ -176,7 +201,7 @@ def _is_taken(entry: Entry) -> bool:
     path = entry.path / "lock"
     if not path.is_file():
         return False
-    with path.open("a") as stream:
+    with path.open() as stream:  # it may be another user's
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -193,4 +218,6 @@ def _report(name: str, entry: Entry, log: Path, code: int) -> str:
     shown = "\n".join(f"    {line}" for line in text[-_LOG_LINES:])
     # A sentence without traceback behind it was meant for the user; the log adds nothing.
     own = message is not None and not any(line.startswith("Traceback") for line in text)
+    if message is None and (problem := hindrance(entry.path)) is not None:
+        message, own = str(problem), True
     return f"stage {name} {how}" + (f": {message}" if message else "") + ("" if own or not shown else f"\n{shown}") + f"\n  log: {log}"

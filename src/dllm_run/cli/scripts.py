@@ -10,7 +10,7 @@ from dllm_run.specs.script import ScriptProblem
 def check_scripts(plan: Plan, scripts: Mapping[str, bytes]) -> Iterable[ScriptProblem]:
     """What is wrong with the templates of a plan."""
     # jinja2 takes a fifth of the time of `validate`, and most specs have no template of their own.
-    slurm = importlib.import_module("dllm_run.launchers.slurm")
+    slurm = importlib.import_module("dllm_run.launchers.slurm_scripts")
     found: list[ScriptProblem] = slurm.check(plan, texts_of(scripts))
     return found
 

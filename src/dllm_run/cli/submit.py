@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dllm_run.compiler.compile import Compiled
-from dllm_run.launchers import local, sbatch
-from dllm_run.specs.errors import EnvironmentProblem
+from dllm_run.launchers import local, slurm
+from dllm_run.specs.disk import cannot_write, hindrance
 from dllm_run.specs.jobs import Sending
 from dllm_run.specs.plan import Plan
 from dllm_run.specs.store import Runs
@@ -42,7 +42,7 @@ def submit(named: Named, compiled: Compiled, runs: Runs, *, as_json: bool) -> in
     try:
         folder = prepare(tree(named, compiled), plan, runs)
     except OSError as error:
-        raise EnvironmentProblem(f"{error.filename or runs.root} cannot be written: {error.strerror}") from None
+        raise cannot_write(error, runs.root) from None
     if plan.inputs:
         write_lock(named, plan, [])
     return send(plan, folder, runs, named.base, texts_of(compiled.scripts), as_json=as_json)
@@ -53,6 +53,10 @@ def send(plan: Plan, folder: Path, runs: Runs, base: Path, scripts: Mapping[str,
     missing = [stage_id for stage_id in plan.stages if not runs.entry(stage_id).done]
     running = {stage_id: state.job for stage_id, state in living(runs, missing).items()}
     rest = [stage_id for stage_id in missing if stage_id not in running]
+    for stage_id in rest:
+        problem = hindrance(runs.entry(stage_id).path)
+        if problem is not None:
+            raise problem
     sending = _sent(plan, folder, runs, base, scripts, rest, running) if rest else None
     if as_json:
         print(json.dumps(_document(plan, sending, running), indent=2))
@@ -82,12 +86,12 @@ def _sent(
 ) -> Sending:
     launches = [plan.stages[stage_id].body.launch for stage_id in missing]
     if any(isinstance(launch, Slurm) for launch in launches):
-        return sbatch.submit(plan, run=folder, runs=runs, base=base, missing=missing, running=running, scripts=scripts)
+        return slurm.submit(plan, run=folder, runs=runs, base=base, missing=missing, running=running, scripts=scripts)
     words = [sys.executable, "-m", "dllm_run.cli.main", "resume", str(folder), "--runs", str(runs.root)]
     try:
         return local.submit(words, run=folder, stages=tuple(missing), base=base)
     except OSError as error:
-        raise EnvironmentProblem(f"{error.filename or folder} cannot be written: {error.strerror}") from None
+        raise cannot_write(error, folder) from None
 
 
 def _table(sending: Sending, runs: Runs) -> Table:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dllm_run.specs.disk import cannot_write
 from dllm_run.specs.errors import EnvironmentProblem
 
 from .manifest import MANIFEST, names_in
@@ -62,7 +63,7 @@ def replace(files: Mapping[str, bytes], folder: Path) -> None:
         for parts in interrupted:
             shutil.rmtree(parts)
     except OSError as error:
-        raise EnvironmentProblem(f"{error.filename or folder} cannot be written: {error.strerror}") from None
+        raise cannot_write(error, folder) from None
 
 
 def differences(files: Mapping[str, bytes], folder: Path) -> Differences:
