@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dllm_run import __version__
-from dllm_run.cli.forms import CHAT, DIFF, SAMPLE
+from dllm_run.cli.arguments import add_arguments
 from dllm_run.specs.errors import DllmError, SpecError
 from dllm_run.specs.store import Runs
 
@@ -93,116 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     for name, text in VERBS.items():
         verb = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        _arguments(name, verb)
-        verb.add_argument("--json", action="store_true", help="one JSON document on standard output")
+        add_arguments(name, verb)
     return parser
-
-
-def _arguments(name: str, verb: argparse.ArgumentParser) -> None:
-    if name == "validate":
-        verb.add_argument("specs", nargs="+", metavar="SPEC", help="file or recipe:NAME")
-        _set(verb)
-    elif name == "diff":
-        verb.epilog, verb.formatter_class = DIFF, argparse.RawDescriptionHelpFormatter
-        verb.add_argument("old", metavar="OLD", help="spec, REV:PATH, compiled tree or run, and /POINT of it")
-        verb.add_argument("new", metavar="NEW", help="the same")
-        verb.add_argument("--strict", action="store_true", help="exit 4 also if only numerics differ")
-        _set(verb)
-        _runs(verb)
-    elif name in ("status", "logs", "cancel", "resume"):
-        verb.add_argument("run", nargs="?", metavar="RUN", help="run id, name, folder, SPEC or recipe:NAME (default: the last run)")
-        _set(verb)
-        _runs(verb)
-        if name == "status":
-            verb.add_argument("--watch", action="store_true", help="again and again, until nothing runs any more")
-        if name == "logs":
-            verb.add_argument("stage", nargs="?", metavar="STAGE", help="name, POINT/STAGE or id (default: the one that failed, or runs)")
-            verb.add_argument("-n", "--lines", type=int, default=40, help="last lines to print; 0: all (default: 40)")
-            verb.add_argument("-f", "--follow", action="store_true", help="go on with what is printed from now on")
-            verb.add_argument("--rank", type=int, default=0, help="of several processes, which one (default: 0)")
-            verb.add_argument("--job", action="store_true", help="what the job printed instead: set-up lines, and why it ended")
-        if name == "resume":
-            verb.add_argument("-q", "--quiet", action="store_true", help="no progress and no canvases, results only")
-    elif name == "doctor":
-        verb.add_argument("spec", nargs="?", metavar="SPEC", help="file or recipe:NAME: also what this one needs")
-        verb.add_argument(
-            "--selftest", action="store_true", help="train, resume, sample and evaluate on the devices here; a report to paste"
-        )
-        _set(verb)
-        _runs(verb)
-    elif name == "show":
-        verb.add_argument("run", nargs="?", metavar="RUN", help="run id, name, folder, SPEC or recipe:NAME (default: the last run)")
-        _set(verb)
-        _runs(verb)
-    elif name in ("sample", "chat"):
-        _sampling(name, verb)
-    elif name == "explain":
-        text = "code (E311), path (stages.train.batch.micro), the end of one (learning_rate), or word (mdlm)"
-        verb.add_argument("what", metavar="WHAT", help=text)
-        verb.add_argument("spec", nargs="?", metavar="SPEC", help="file or recipe:NAME: also the value there, and every place that set it")
-        _set(verb)
-    elif name == "init":
-        verb.add_argument("file", nargs="?", default="spec.yaml", metavar="FILE", help="file to write (default: spec.yaml)")
-        verb.add_argument("--from", dest="recipe", metavar="RECIPE", help="a recipe to copy, such as sudoku (default: a commented starter)")
-    elif name == "schema":
-        verb.add_argument("--format", choices=("json", "md"), default="json", help="JSON Schema (default), or Markdown")
-    elif name == "migrate":
-        verb.add_argument("spec", metavar="SPEC", help="file, which is rewritten in place")
-        verb.add_argument("--check", action="store_true", help="write nothing; exit 4 if something would change")
-    else:
-        verb.add_argument("spec", metavar="SPEC", help="file or recipe:NAME")
-        _set(verb)
-    if name in ("plan", "run", "submit", "fetch"):
-        _runs(verb)
-    if name == "plan":
-        verb.add_argument("--explain", metavar="STAGE", help="why one stage runs, down to the field: its name, POINT/STAGE, or its id")
-        verb.add_argument("--detailed-exit-code", action="store_true", help="exit 4 if there is work to do")
-    if name == "run":
-        verb.add_argument("-q", "--quiet", action="store_true", help="no progress and no canvases, results only")
-    if name == "compile":
-        verb.add_argument("-o", "--output", metavar="DIR", help="folder to write (default: compiled/NAME)")
-        verb.add_argument("--check", action="store_true", help="write nothing; exit 4 if DIR is not what would be written")
-    if name == "lock":
-        verb.add_argument("--update", action="store_true", help="accept what is on this disk now in place of what is locked")
-
-
-def _sampling(name: str, verb: argparse.ArgumentParser) -> None:
-    verb.epilog, verb.formatter_class = {"sample": SAMPLE, "chat": CHAT}[name], argparse.RawDescriptionHelpFormatter
-    verb.add_argument("spec", nargs="?", metavar="SPEC", help="spec, recipe:NAME or run (default: the last run)")
-    verb.add_argument("--stage", metavar="NAME", help="stage that samples, or whose model does (default: the last)")
-    verb.add_argument("--point", metavar="NAME", help="point of a sweep, by name or id")
-    verb.add_argument("--sampler", metavar="SAMPLER", help='a word (llada), or "{type: llada, steps: 64}" (default: as the spec has it)')
-    verb.add_argument("--steps", type=int, metavar="N", help="steps of the sampler, in total")
-    verb.add_argument("--temperature", type=float, metavar="T", help="of the sampler; 0 draws nothing")
-    verb.add_argument("--seed", type=int, metavar="N", help="of what is drawn")
-    verb.add_argument("--max-new-tokens", type=int, metavar="N", help="tokens after a prompt, or of an answer")
-    if name == "sample":
-        text = "text to go on from, in place of the stage's prompts (may be repeated); -: each line of standard input"
-        verb.add_argument("--prompt", nargs="+", action="extend", metavar="TEXT", help=text)
-        verb.add_argument("-n", "--number", type=_count, metavar="N", help="samples of each prompt; of held-out rows: rows")
-        verb.add_argument("--replay", action="store_true", help="play the samples that a run has kept, without the model")
-        text = "what colours say: the order in which tokens came (default), or how certain the model was"
-        verb.add_argument("--color", choices=("order", "confidence"), default="order", help=text)
-    else:
-        verb.add_argument("--system", metavar="TEXT", help="message of the system that the conversation begins with")
-    _set(verb)
-    _runs(verb)
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
-
-
-def _set(verb: argparse.ArgumentParser) -> None:
-    text = "change a value of the spec, such as -s stages.train.batch=64 (may be repeated)"
-    verb.add_argument("-s", "--set", action="append", default=[], metavar="PATH=VALUE", help=text)
-
-
-def _runs(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--runs", default="runs", metavar="DIR", help="folder of runs and results (default: ./runs)")
 
 
 def _spec_error(error: SpecError, *, as_json: bool) -> int:
