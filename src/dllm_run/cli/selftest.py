@@ -14,12 +14,14 @@ from typing import Any
 from .checks import Check, ok, problem
 
 _STEPS = 60
+_DATA = "data.docs.limit=400"
 ALONE = (
     f"stages.train.duration={_STEPS} steps",
     "stages.train.checkpoint={every: 5 steps}",
-    "data.docs.limit=400",
+    _DATA,
     "stages.bound.likelihood={estimator: elbo, samples: 1}",
     "stages.bound.limit=20",
+    "stages.restore=null",
     "stages.write.max_new_tokens=32",
 )
 """What makes the recipe small."""
@@ -80,12 +82,14 @@ def _interrupt_when_saved(process: subprocess.Popen[str], folder: Path) -> bool:
 def shared(strategy: str, count: int, *, cuda: bool) -> list[str]:
     """Flags under which several processes train a little."""
     place = f"compute.gpus_per_node={count}" if cuda else "compute.device=cpu"
-    more = [f"compute.processes={count}", f"stages.train.compute={{strategy: {strategy}}}", "stages.train.duration=10 steps"]
-    return [*ALONE, place, *more]
+    # Another seed is another training, of data that are prepared already.
+    train = ["stages.train.duration=10 steps", f"stages.train.seed={STRATEGIES.index(strategy)}"]
+    alone = ["stages.bound=null", "stages.restore=null", "stages.write=null"]
+    return [_DATA, place, f"compute.processes={count}", f"stages.train.compute={{strategy: {strategy}}}", *train, *alone]
 
 
 def _shared(folder: Path, strategy: str, count: int, *, cuda: bool) -> Check:
-    words = [*_words(*shared(strategy, count, cuda=cuda)), "--runs", f"runs-{strategy}"]
+    words = _words(*shared(strategy, count, cuda=cuda))
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
     return _finding(strategy, done.returncode == 0, f"{count} processes shared a training", done)
 
