@@ -35,10 +35,12 @@ _WORDS: dict[str, bool | None] = {
 _NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """What YAML forbids, byte order marks, and the line ends of YAML 1.1 (U+0085, U+2028, U+2029), which PyYAML would fold into spaces."""
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
-_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*+\s*+(?:#[^\n]*+\s*+)*+)+")
+# Nothing that may fail follows a repetition whose parts have several readings, so that none is tried twice; possessive quantifiers,
+# which would say so, are broken in Python 3.11.2 (python/cpython#106052), which is Debian 12's.
+_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s*(?:#[^\n]*\s*)*)+")
 _TAG = re.compile(r"![^\s,\[\]{}]*")
 _PLAIN = r"[^\s,\[\]{}\"':$]|:(?![\s$,\[\]{}])|\$(?!\{)"
-_REFERENCE = re.compile(rf"(?:{_PLAIN})*+\$\{{[^{{}}\n]*\}}(?:{_PLAIN}|\$\{{[^{{}}\n]*\}})*")
+_REFERENCE = re.compile(rf"(?:{_PLAIN})*\$\{{[^{{}}\n]*\}}(?:{_PLAIN}|\$\{{[^{{}}\n]*\}})*")
 _BEFORE = re.compile(r"(?:[^\s,\[\]{}\"':]|:(?=[^\s$]))*\Z")
 
 

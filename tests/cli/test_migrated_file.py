@@ -99,7 +99,10 @@ def test_a_folder_that_cannot_be_written_is_an_environment_problem(folder: Folde
 
     monkeypatch.setattr(os, "fsync", full)
     code, out = folder.said("migrate", "spec.yaml")
-    assert (code, out.splitlines()[-1]) == (6, "dllm-run: spec.yaml cannot be written: No space left on device")
+    assert (code, out.splitlines()[-1]) == (
+        6,
+        "dllm-run: spec.yaml cannot be written: the disk is full; make room, and what is done goes on from where it is",
+    )
     assert Path("spec.yaml").read_text(encoding="utf-8") == OLD
     assert sorted(path.name for path in Path().iterdir()) == ["docs.txt", "spec.yaml"]
 

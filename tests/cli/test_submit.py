@@ -135,7 +135,7 @@ def test_a_folder_that_cannot_be_written_is_told(
 
     monkeypatch.setattr("dllm_run.cli.submit.prepare", full)
     code, said = folder.said("submit", "spec.yaml")
-    assert code == 6 and "No space left on device" in said and "Traceback" not in said
+    assert code == 6 and "the disk is full; make room" in said and "Traceback" not in said
 
 
 def test_a_disk_that_fills_up_between_jobs_leaves_none_of_them(
@@ -151,7 +151,7 @@ def test_a_disk_that_fills_up_between_jobs_leaves_none_of_them(
 
     monkeypatch.setattr(Sending, "write", full)
     code, said = folder.said("submit", "spec.yaml")
-    assert code == 6 and "No space left on device" in said and "Traceback" not in said
+    assert code == 6 and "the disk is full; make room" in said and "Traceback" not in said
     assert (folder.path / "calls.cancelled").read_text().split() == ["scancel", "101", "102"]
 
 

@@ -52,7 +52,7 @@ def test_a_sweep_of_six_points_is_arrays_that_follow_each_other(prepared: Place,
 
 
 def test_points_that_need_the_same_model_share_a_job(prepared: Place, tmp_path: Path) -> None:
-    sweep = "sweep: {grid: {stages.look.seed: [0, 1, 2]}}\n"
+    sweep = "sweep: {grid: {stages.look.sampler.steps: [1, 2, 4]}}\n"
     place = placed(tmp_path / "place", SPEC.replace("compute:", LOOK) + sweep + SLURM % ", array: {points_per_job: 2}", prepared)
     place.call("submit", "spec.yaml")
     found = place.done()
@@ -152,7 +152,8 @@ def test_a_time_limit_is_no_end(prepared: Place, tmp_path: Path) -> None:
 
 
 def test_without_a_scheduler_files_speak(cluster: Cluster, prepared: Place, tmp_path: Path) -> None:
-    place = placed(tmp_path / "place", LONG + SLURM % "", prepared)
+    # Long enough to be at it while Slurm is away, however fast the machine.
+    place = placed(tmp_path / "place", LONG.replace("500 steps", "20000 steps") + SLURM % "", prepared)
     place.call("submit", "spec.yaml")
     place.after("train", 20)
     cluster.stop_controller()
@@ -163,7 +164,9 @@ def test_without_a_scheduler_files_speak(cluster: Cluster, prepared: Place, tmp_
         assert refused.returncode == 6 and "does not answer" in refused.stderr
     finally:
         cluster.start_controller()
-    place.done()
+    place.after("train", 1)
+    place.call("cancel")
+    wait_for(lambda: run("squeue", "-h", "-t", "pending,running,completing") == "", 30, "nothing is left")
 
 
 def failing(now: dict[str, Any]) -> bool:

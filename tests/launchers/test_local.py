@@ -63,7 +63,7 @@ class _Sleeper(Job):
     """A job whose command is a child that sleeps and has a child of its own."""
 
     def command(self) -> list[str]:
-        return ["bash", "-c", "echo started; trap 'echo interrupted; exit 7' INT; sleep 60 & wait"]
+        return ["bash", "-c", "trap 'echo interrupted; exit 7' INT; sleep 60 & echo started; wait"]
 
 
 @pytest.fixture
