@@ -165,7 +165,8 @@ def test_without_a_scheduler_files_speak(cluster: Cluster, prepared: Place, tmp_
     finally:
         cluster.start_controller()
     place.after("train", 1)
-    place.call("cancel")
+    # By its name: the one that was refused is the last run.
+    place.call("cancel", "spec.yaml")
     wait_for(lambda: run("squeue", "-h", "-t", "pending,running,completing") == "", 30, "nothing is left")
 
 
