@@ -132,8 +132,9 @@ def _refusal(task: Task, index: int, entry: Entry, job: str) -> str | None:
     if missing:
         return f"this stage needs the result of {', '.join(missing)}, which ended without one"
     last = told(entry, job)
-    # Of several in one job another one has brought it back to the queue.
-    return str(last["message"]) if last.get("told") else hopeless(entry, job)
+    # Of several in one job another one has brought it back to the queue; a job of one stage goes there by somebody who has mended it.
+    again = len(task.stages[index]) > 1 and last.get("told")
+    return str(last["message"]) if again else hopeless(entry, job)
 
 
 def requeue(job: str) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 from dllm_run.launchers import after
 from dllm_run.launchers.code import freeze_code
 from dllm_run.launchers.nodes import node_names
-from dllm_run.launchers.task import Task
+from dllm_run.launchers.task import Task, _refusal
 from dllm_run.launchers.tries import hopeless
 from dllm_run.specs.errors import EnvironmentProblem
 from dllm_run.specs.jobs import CANCELLED
@@ -191,3 +191,9 @@ def test_a_job_of_several_stages_goes_on_after_one_that_fails_and_tries_none_tha
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [f"dllm-run: {stage} has no such file" for stage in (STAGE, NEEDED)]
+
+
+def test_a_job_of_one_stage_that_somebody_has_queued_again_is_tried_again(task: Task) -> None:
+    (entry,) = task.entries(0)
+    attempt(entry, state="failed", told=True, message="the disk is full")
+    assert _refusal(task, 0, entry, "slurm:9") is None
